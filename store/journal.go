@@ -8,16 +8,16 @@ import (
 // Entry is a message or edit that waits: in the journal for its account to
 // sign in, or in the outbox for its network to take it.
 type Entry struct {
-	Seq           uint64 // given by the store: unique in the box, rising, never used again
+	Seq           uint64 // given by the caller, rising; an entry with the same Seq is replaced
 	Net, Conv, ID string
 	At            time.Time
 	Mark          []byte // outbox: the link's position when it was first handed over
 	Data          []byte // the event, in the hub's encoding
 }
 
-// AddMessage appends to the account's journal and returns the entry's Seq.
-func (tx *Tx) AddMessage(account string, e Entry) (uint64, error) {
-	return tx.append(journalBucket, under(canon(account)), e)
+// AddMessage puts e into the account's journal, in the place of its Seq.
+func (tx *Tx) AddMessage(account string, e Entry) error {
+	return tx.put(journalBucket, append(under(canon(account)), seqKey(e.Seq)...), e.encode())
 }
 
 // Messages yields the account's journal, oldest first.
@@ -47,20 +47,14 @@ func (tx *Tx) DropMessage(account string, seq uint64) error {
 	return tx.delete(journalBucket, append(under(canon(account)), seqKey(seq)...))
 }
 
-// AddOut appends to the link's outbox and returns the entry's Seq.
-func (tx *Tx) AddOut(account, net string, e Entry) (uint64, error) {
-	return tx.append(outboxBucket, under(canon(account), net), e)
+// AddOut puts e into the link's outbox, in the place of its Seq.
+func (tx *Tx) AddOut(account, net string, e Entry) error {
+	return tx.put(outboxBucket, append(under(canon(account), net), seqKey(e.Seq)...), e.encode())
 }
 
 // Outs yields the link's outbox, oldest first.
 func (tx *Tx) Outs(account, net string) iter.Seq[Entry] {
 	return records(tx, outboxBucket, under(canon(account), net), decodeEntry)
-}
-
-// PutOut replaces the entry of the link's outbox that has e's Seq, for instance
-// to note the Mark it was first handed over at.
-func (tx *Tx) PutOut(account, net string, e Entry) error {
-	return tx.put(outboxBucket, append(under(canon(account), net), seqKey(e.Seq)...), e.encode())
 }
 
 // DropOut removes the entry with that ID from the link's outbox; a missing one
@@ -73,15 +67,6 @@ func (tx *Tx) DropOut(account, net, id string) error {
 		}
 	}
 	return nil
-}
-
-func (tx *Tx) append(bucket, prefix []byte, e Entry) (uint64, error) {
-	tx.writes++
-	seq, err := tx.bolt.Bucket(bucket).NextSequence()
-	if err != nil {
-		return 0, err
-	}
-	return seq, tx.put(bucket, append(prefix, seqKey(seq)...), e.encode())
 }
 
 func (e Entry) encode() []byte {

@@ -335,3 +335,7 @@ var ErrNotFound = errors.New("nobody of that name")
 type Refused struct{ Text string }
 
 func (r *Refused) Error() string { return r.Text }
+
+// Speaks says whether m carries something for a person to read (or a nudge),
+// and not only bytes that machines exchange.
+func (m Message) Speaks() bool { return m.Text != "" || m.Kind == Nudge || m.File != nil }

@@ -1,0 +1,149 @@
+package bridge
+
+import (
+	"slices"
+	"strings"
+
+	"nudge/bridge/im"
+	"nudge/store"
+)
+
+// account is one account with its lists, in memory as long as the hub lives.
+// The hub's lock guards it.
+type account struct {
+	hub      *Hub
+	key      string // canonical handle
+	rec      store.Account
+	contacts map[im.Addr]*contact
+	handles  map[string]*contact // by canonical handle
+	groups   map[uint32]store.Group
+	sessions []*Session
+	threads  map[im.Addr]*thread
+	ports    map[string]*port // by network
+	seq      uint64           // of the newest journal entry
+	waiting  bool             // the journal is being read for a sign-on
+}
+
+// contact is one entry of an account's lists. For a person on a network now is
+// the presence last heard; a person on this box is asked for it.
+type contact struct {
+	store.Contact
+	now   im.Presence
+	known bool // the network said something about his presence
+}
+
+func newAccount(h *Hub, rec store.Account) *account {
+	return &account{
+		hub: h, key: canonical(rec.Handle), rec: rec,
+		contacts: map[im.Addr]*contact{}, handles: map[string]*contact{},
+		groups: map[uint32]store.Group{}, threads: map[im.Addr]*thread{}, ports: map[string]*port{},
+	}
+}
+
+func (a *account) person() im.Person {
+	name := a.rec.Name
+	if name == "" {
+		name = a.rec.Handle
+	}
+	return im.Person{Addr: im.Addr{ID: a.rec.Handle}, Name: name}
+}
+
+// addr is the account's address, as networks and records name it.
+func (a *account) addr() im.Addr { return im.Addr{ID: a.key} }
+
+// keep enters c into both indexes.
+func (a *account) keep(c *contact) {
+	a.contacts[c.addr()] = c
+	a.handles[canonical(c.Handle)] = c
+}
+
+func (a *account) forget(c *contact) {
+	delete(a.contacts, c.addr())
+	delete(a.handles, canonical(c.Handle))
+}
+
+func (c *contact) addr() im.Addr { return im.Addr{Net: c.Net, ID: c.ID} }
+
+func (c *contact) on(l List) bool { return List(c.Lists)&l != 0 }
+
+// person is how a client sees c: under its handle (im.Addr).
+func (a *account) show(c *contact) im.Person {
+	name := c.Name
+	if c.Net == "" {
+		if other := a.hub.accounts[c.ID]; other != nil {
+			name = other.person().Name
+		}
+	}
+	if name == "" {
+		name = c.Handle
+	}
+	return im.Person{Addr: im.Addr{Net: c.Net, ID: c.Handle}, Name: name}
+}
+
+// find looks who up among the contacts: by handle, or by the alias that the
+// oldest clients know a foreign contact by (DESIGN.md §4).
+func (a *account) find(who string) *contact {
+	key := canonical(who)
+	if c := a.handles[key]; c != nil {
+		return c
+	}
+	if local, ok := strings.CutSuffix(key, aliasDomain); ok {
+		for h, c := range a.handles {
+			if c.Net != "" && strings.Replace(h, "@", ".", 1) == local {
+				return c
+			}
+		}
+	}
+	return nil
+}
+
+const aliasDomain = "@hotmail.com"
+
+// port finds the link that speaks for the account on net.
+func (a *account) port(net string) *port {
+	if p := a.ports[net]; p != nil {
+		return p
+	}
+	return a.hub.shared[net]
+}
+
+// shown is the presence the account shows: that of its newest session.
+func (a *account) shown() im.Presence {
+	for _, s := range slices.Backward(a.sessions) {
+		if s.now.Status != im.Offline {
+			return s.now
+		}
+	}
+	return im.Presence{}
+}
+
+// visible says whether who may see the account's presence and write to it
+// (MSNP.md B.10).
+func (a *account) visible(who im.Addr) bool {
+	c := a.contacts[who]
+	if c != nil && c.on(BL) {
+		return false
+	}
+	return !a.rec.BlockOthers || c != nil && c.on(AL)
+}
+
+// bump moves the list version after a change that a client can see.
+func (a *account) bump() uint64 {
+	a.rec.Version++
+	return a.rec.Version
+}
+
+// put writes the account's record. The lock is held, the write happens later.
+func (h *Hub) put(u store.Urgency, a *account) {
+	rec := a.rec
+	h.db.Do(u, func(tx *store.Tx) error { return tx.PutAccount(rec) }, h.logged("account"))
+}
+
+// logged reports what a write that nobody waits for failed with.
+func (h *Hub) logged(what string) func(error) {
+	return func(err error) {
+		if err != nil {
+			h.log.Error("not written to disk", "what", what, "err", err)
+		}
+	}
+}

@@ -1,0 +1,140 @@
+package bridge
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strings"
+	"time"
+
+	"nudge/bridge/im"
+)
+
+// maxHandle is the longest address MSNP carries (MSNP.md A.5).
+const maxHandle = 129
+
+// handleFor chooses the handle by which the account knows addr (DESIGN.md §4):
+// the network's identifier where it reads as an e-mail address, else one made
+// from it. Handles are given out once: the caller stores it.
+func (a *account) handleFor(addr im.Addr, name string) string {
+	if addr.Net == "" {
+		if o := a.hub.accounts[addr.ID]; o != nil {
+			return o.rec.Handle
+		}
+		return addr.ID
+	}
+	want := mailShape(addr, name)
+	if a.free(want) {
+		return want
+	}
+	if h := want + "." + addr.Net; a.free(h) {
+		return h
+	}
+	sum := sha256.Sum256([]byte(addr.Net + " " + addr.ID))
+	local, domain, _ := strings.Cut(want, "@")
+	return local + "." + hex.EncodeToString(sum[:3]) + "@" + domain
+}
+
+// free says that handle names nobody else and fits.
+func (a *account) free(handle string) bool {
+	return len(handle) <= maxHandle && validHandle(handle) &&
+		a.handles[canonical(handle)] == nil && a.hub.accounts[canonical(handle)] == nil
+}
+
+// mailShape writes a network identifier as an e-mail address: "@bob:example.org"
+// as bob@example.org, a room by its name and server.
+func mailShape(addr im.Addr, name string) string {
+	id := addr.ID
+	if len(id) > 1 && strings.ContainsRune("@!#", rune(id[0])) {
+		local, server, ok := strings.Cut(id[1:], ":")
+		server, _, _ = strings.Cut(server, ":") // a port is no part of an e-mail address
+		if ok {
+			if id[0] != '@' && name != "" {
+				local = name
+			}
+			return plainLocal(local) + "@" + server
+		}
+	}
+	if local, server, ok := strings.Cut(id, "@"); ok {
+		return plainLocal(local) + "@" + server
+	}
+	return plainLocal(id) + "@" + addr.Net + ".invalid"
+}
+
+// plainLocal keeps what old clients take in front of the @.
+func plainLocal(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', strings.ContainsRune("._-+=", r):
+			b.WriteRune(r)
+		default:
+			b.WriteByte('-')
+		}
+	}
+	if b.Len() == 0 {
+		return "room"
+	}
+	return b.String()
+}
+
+// validHandle says whether handle has the shape of an e-mail address that every
+// client takes.
+func validHandle(handle string) bool {
+	local, domain, ok := strings.Cut(handle, "@")
+	if !ok || local == "" || domain == "" || len(handle) > maxHandle || strings.Contains(domain, "@") {
+		return false
+	}
+	return !strings.ContainsFunc(handle, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune(`<>,;"()[]\%`, r) })
+}
+
+// findLimit is how long an address may be asked for (DESIGN.md §4).
+const findLimit = 5 * time.Second
+
+// resolve finds out who is meant by an address a client typed: somebody on the
+// lists, an account of this box, or somebody that one of the links knows.
+func (h *Hub) resolve(ctx context.Context, a *account, who string) (im.Addr, string, error) {
+	who = strings.TrimSpace(who)
+	h.mu.Lock()
+	if c := a.find(who); c != nil {
+		defer h.mu.Unlock()
+		return c.addr(), c.Name, nil
+	}
+	if o := h.accounts[canonical(who)]; o != nil {
+		defer h.mu.Unlock()
+		return o.addr(), o.person().Name, nil
+	}
+	var links []im.Link
+	ports := h.portsOf(a)
+	slices.SortFunc(ports, func(x, y *port) int { return cmp.Compare(x.net, y.net) })
+	for _, p := range ports {
+		if p.up {
+			links = append(links, p.link)
+		}
+	}
+	user := a.addr()
+	h.mu.Unlock()
+	if !validHandle(who) {
+		return im.Addr{}, "", ErrBadHandle
+	}
+	ctx, cancel := context.WithTimeout(ctx, findLimit)
+	defer cancel()
+	found := make([]chan im.Person, len(links))
+	for i, l := range links {
+		found[i] = make(chan im.Person, 1)
+		h.wg.Go(func() {
+			defer close(found[i])
+			if p, err := l.Find(ctx, user, who); err == nil && p.ID != "" {
+				found[i] <- p
+			}
+		})
+	}
+	for _, f := range found {
+		if p, ok := <-f; ok {
+			return p.Addr, p.Name, nil
+		}
+	}
+	return im.Addr{}, "", ErrNoSuchUser
+}

@@ -1,0 +1,178 @@
+// Package bridge joins MSN sessions and network links. The Hub knows the
+// accounts, who is signed on, who talks to whom and which links are up, and
+// moves events between them.
+//
+// # Goroutines and locks
+//
+// One mutex guards every map of the hub. It is never held across I/O, the
+// store or a callback, with one exception that im.Sink documents: Sink.Deliver
+// (and the callbacks that are marked "only queues") run under it, so that what
+// reaches a client is in the order in which it happened. Store transactions
+// get copies and run in the store's committer. Each link has one goroutine
+// that keeps it connected (port.go) and up to four that carry events out.
+//
+// # What is on disk
+//
+// Accounts, lists and links are loaded once and written through. A message
+// that comes in is journalled in the transaction that moves the network's mark
+// and dropped from the journal when a client has proved it
+// (thread.go); one that goes out is journalled when its link is down
+// (outbox.go). DESIGN.md §3 says what lost and doubled mean.
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"nudge/bridge/im"
+	"nudge/store"
+)
+
+// Config is what a Hub is made of.
+type Config struct {
+	Store    *store.DB
+	Networks map[string]im.Network // by the name used in im.Addr.Net
+	Shared   []string              // networks that every account has without a link of its own
+	Log      *slog.Logger
+}
+
+// Hub routes events. Make one with New.
+type Hub struct {
+	db     *store.DB
+	nets   map[string]im.Network
+	log    *slog.Logger
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	dial   chan struct{} // limits how many links sign in at once
+
+	mu       sync.Mutex
+	accounts map[string]*account // by canonical handle
+	shared   map[string]*port    // by network
+	chats    map[uint32]*chat
+	cookies  map[string]*admission
+	watchers []im.Sink
+	started  time.Time
+	live     bool // Start was called
+	closed   bool
+}
+
+// New loads the accounts from the store. Links start with Start.
+func New(c Config) (*Hub, error) {
+	h := &Hub{
+		db: c.Store, nets: c.Networks, log: c.Log,
+		dial:     make(chan struct{}, 4),
+		accounts: map[string]*account{}, shared: map[string]*port{},
+		chats: map[uint32]*chat{}, cookies: map[string]*admission{},
+		started: time.Now(),
+	}
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	if err := h.load(); err != nil {
+		return nil, fmt.Errorf("loading accounts: %w", err)
+	}
+	for _, name := range c.Shared {
+		if h.nets[name] == nil {
+			return nil, fmt.Errorf("network %q is not in this build", name)
+		}
+		h.shared[name] = newPort(h, store.Link{Net: name}, nil)
+	}
+	return h, nil
+}
+
+// load reads every account. List versions jump at each start, because a change
+// of the last second before a crash may have been shown under a number that
+// never reached the disk (MSNP.md K.3).
+func (h *Hub) load() error {
+	const jump = 1000
+	err := h.db.View(func(tx *store.Tx) error {
+		for rec := range tx.Accounts() {
+			rec.Version += jump
+			a := newAccount(h, rec)
+			for c := range tx.Contacts(a.key) {
+				a.keep(&contact{Contact: c})
+			}
+			for g := range tx.Groups(a.key) {
+				a.groups[g.ID] = g
+			}
+			a.seq = tx.LastSeq(a.key)
+			h.accounts[a.key] = a
+		}
+		for l := range tx.Links() {
+			outs := slices.Collect(tx.Outs(l.Account, l.Net))
+			p := newPort(h, l, outs)
+			p.mark = slices.Clone(tx.Mark(l.Account, l.Net))
+			if a := h.accounts[canonical(l.Account)]; a != nil {
+				a.ports[l.Net] = p
+			} else if l.Account == "" {
+				h.shared[l.Net] = p
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, a := range h.accounts {
+		h.put(store.Lazy, a)
+	}
+	return nil
+}
+
+// Start connects every link.
+func (h *Hub) Start() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.live = true
+	for _, p := range h.ports() {
+		p.start()
+	}
+}
+
+// ports lists every port, shared ones first. The lock is held.
+func (h *Hub) ports() []*port {
+	ps := slices.Collect(maps.Values(h.shared))
+	for _, a := range h.accounts {
+		ps = append(ps, slices.Collect(maps.Values(a.ports))...)
+	}
+	return ps
+}
+
+// Close signs every session off, ends the links and puts everything on disk.
+// The store stays open: it belongs to the caller.
+func (h *Hub) Close(ctx context.Context) error {
+	h.mu.Lock()
+	h.closed = true
+	for _, a := range h.accounts {
+		for _, s := range slices.Clone(a.sessions) {
+			s.end(im.Shutdown)
+		}
+	}
+	for _, a := range h.accounts {
+		for _, t := range a.threads {
+			t.stopRing()
+		}
+	}
+	h.mu.Unlock()
+	h.cancel()
+	h.wg.Wait()
+	return h.db.Sync(ctx)
+}
+
+// Watch adds a sink that is told of every link's state: lights, status pages.
+func (h *Hub) Watch(s im.Sink) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.watchers = append(h.watchers, s)
+	for _, p := range h.ports() {
+		s.Deliver(p.state, nil)
+	}
+}
+
+// canonical is how handles are compared (DESIGN.md §4).
+func canonical(handle string) string { return strings.ToLower(strings.TrimSpace(handle)) }

@@ -1,0 +1,216 @@
+package bridge
+
+import (
+	"context"
+	"slices"
+
+	"nudge/bridge/im"
+	"nudge/store"
+)
+
+// maxUnsettled is how many batches of one link may wait for the disk before
+// Accept blocks the link.
+const maxUnsettled = 256
+
+// Accept takes a batch from the link (im.Inbox). Messages go to their clients
+// at once and into the journal in the transaction that also moves the mark and
+// remembers their ids.
+func (p *port) Accept(ctx context.Context, b im.Batch, settled func(error)) error {
+	select {
+	case p.unsettled <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	p.order.Lock()
+	defer p.order.Unlock()
+	fresh, err := p.fresh(b)
+	if err != nil {
+		<-p.unsettled
+		return err
+	}
+	h := p.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	a := h.accounts[canonical(b.User.ID)]
+	var entries []store.Entry
+	for i, ev := range b.Events {
+		if _, message := ev.(im.Message); message && !fresh[i] || a == nil && !p.forAll(ev) {
+			continue
+		}
+		if e, ok := p.take(a, ev); ok {
+			entries = append(entries, e)
+		}
+	}
+	p.commit(a, b, entries, settled)
+	return nil
+}
+
+// forAll says whether ev concerns a shared link as a whole and no account.
+func (p *port) forAll(ev im.Event) bool {
+	_, ok := ev.(im.LinkState)
+	return ok
+}
+
+// fresh tells which messages of b were not seen before. Ids whose transaction
+// is still on its way to the disk are in p.recent.
+func (p *port) fresh(b im.Batch) ([]bool, error) {
+	fresh := make([]bool, len(b.Events))
+	user := canonical(b.User.ID)
+	return fresh, p.hub.db.View(func(tx *store.Tx) error {
+		for i, ev := range b.Events {
+			m, ok := ev.(im.Message)
+			if !ok {
+				continue
+			}
+			id := seenID{user, m.ID}
+			fresh[i] = m.ID == "" || !p.recent.has(id) && !tx.Seen(user, p.net, m.ID)
+			if fresh[i] && m.ID != "" {
+				p.recent.add(id)
+			}
+		}
+		return nil
+	})
+}
+
+// commit writes what a batch leaves behind in one transaction. A batch without
+// messages waits for the next write (DESIGN.md §3). The lock is held.
+func (p *port) commit(a *account, b im.Batch, entries []store.Entry, settled func(error)) {
+	user, net, mark := canonical(b.User.ID), p.net, slices.Clone(b.Mark)
+	var ids []string
+	for _, ev := range b.Events {
+		if m, ok := ev.(im.Message); ok && m.ID != "" {
+			ids = append(ids, m.ID)
+		}
+	}
+	urgency := store.Lazy
+	switch {
+	case len(ids) > 0 || len(entries) > 0 || len(p.unsettled) > maxUnsettled/2:
+		urgency = store.Soon
+	case mark == nil && len(p.unsettled) == 1:
+		<-p.unsettled
+		if settled != nil {
+			p.hub.wg.Go(func() { settled(nil) })
+		}
+		return
+	}
+	p.hub.db.Do(urgency, func(tx *store.Tx) error {
+		for _, id := range ids {
+			tx.See(user, net, id)
+		}
+		for _, e := range entries {
+			if err := tx.AddMessage(user, e); err != nil {
+				return err
+			}
+		}
+		if mark == nil {
+			return nil
+		}
+		return tx.SetMark(user, net, mark)
+	}, func(err error) {
+		p.settledOnDisk(user, ids, mark, err)
+		<-p.unsettled
+		if settled != nil {
+			settled(err)
+		}
+	})
+}
+
+// settledOnDisk follows a commit: the ids are found on disk from now on.
+func (p *port) settledOnDisk(user string, ids []string, mark []byte, err error) {
+	p.recent.drop(user, ids)
+	p.hub.mu.Lock()
+	defer p.hub.mu.Unlock()
+	if err == nil && mark != nil {
+		p.mark = mark
+	}
+}
+
+// take acts on one event from the network. A message that has to be kept for a
+// client comes back as its journal entry. The lock is held.
+func (p *port) take(a *account, ev im.Event) (store.Entry, bool) {
+	switch ev := ev.(type) {
+	case im.Message:
+		return p.takeMessage(a, ev)
+	case im.PresenceChanged:
+		p.takePresence(a, ev)
+	case im.Typing:
+		p.takeTyping(a, ev)
+	case im.Receipt:
+		p.receipt(a.key, ev)
+	case im.Roster:
+		p.takeRoster(a, ev)
+	case im.ContactEdit:
+		p.takeRequest(a, ev)
+	case im.Room:
+		p.takeRoom(a, ev)
+	case im.LinkState:
+		p.takeState(ev)
+	}
+	return store.Entry{}, false
+}
+
+func (p *port) takeMessage(a *account, m im.Message) (store.Entry, bool) {
+	with := im.Addr{Net: p.net, ID: m.Conv}
+	c := a.contacts[with]
+	switch {
+	case c != nil && c.on(BL):
+		return store.Entry{}, false
+	case m.Own:
+		if t := a.threads[with]; t != nil && t.seat != nil {
+			m.From = a.person().Addr
+			t.seat.sink.Deliver(m, nil)
+		}
+		return store.Entry{}, false
+	}
+	name := m.Name
+	if c != nil && !c.Room && m.From.ID == m.Conv {
+		m.Name = "" // he is the contact himself
+	}
+	return a.parcel(with, name, m), true
+}
+
+func (p *port) takePresence(a *account, ev im.PresenceChanged) {
+	c := a.contacts[im.Addr{Net: p.net, ID: ev.Who.ID}]
+	if c == nil {
+		return
+	}
+	same := c.known && c.now == ev.Now && (ev.Who.Name == "" || ev.Who.Name == c.Name)
+	c.now, c.known = ev.Now, true
+	if ev.Who.Name != "" && c.Name != ev.Who.Name {
+		c.Name = ev.Who.Name
+		a.bump()
+		a.write(c)
+		a.hub.put(store.Lazy, a)
+	}
+	if c.on(FL) && !same {
+		a.deliverPresence(c, a.sees(c))
+	}
+}
+
+func (p *port) takeTyping(a *account, ev im.Typing) {
+	t := a.threads[im.Addr{Net: p.net, ID: ev.Conv}]
+	if t == nil || t.seat == nil {
+		return
+	}
+	c := a.contacts[t.with]
+	ev.Who = a.show(c).Addr
+	ev.Conv = ev.Who.ID
+	t.seat.sink.Deliver(ev, nil)
+}
+
+func (p *port) takeRoom(a *account, ev im.Room) {
+	c := a.contacts[im.Addr{Net: p.net, ID: ev.Conv}]
+	if c == nil || c.Name == ev.Name && c.now.Note == ev.Topic {
+		return
+	}
+	if ev.Name != "" && c.Name != ev.Name {
+		c.Name = ev.Name
+		a.bump()
+		a.write(c)
+		a.hub.put(store.Lazy, a)
+	}
+	c.now.Note = ev.Topic
+	if c.on(FL) {
+		a.deliverPresence(c, a.sees(c))
+	}
+}

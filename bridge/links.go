@@ -1,0 +1,223 @@
+package bridge
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"nudge/bridge/im"
+	"nudge/store"
+)
+
+// LinkInfo is a link as the owner sees it. Fields holds no secrets.
+type LinkInfo struct {
+	Account, Net string
+	Fields       map[string]string
+	Settings     map[string]string
+	State        im.State
+	Text         string // for a person, with what to do next
+	Since        time.Time
+	Waiting      int // messages and edits that the network has not confirmed
+}
+
+// Networks lists the networks a link can be made to.
+func (h *Hub) Networks() []string {
+	var names []string
+	for n := range h.nets {
+		if h.shared[n] == nil {
+			names = append(names, n)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Form is a network's log-in form.
+func (h *Hub) Form(net string) ([]im.Field, error) {
+	n := h.nets[net]
+	if n == nil {
+		return nil, fmt.Errorf("there is no network %q; there are %s", net, strings.Join(h.Networks(), ", "))
+	}
+	return n.Fields(), nil
+}
+
+// AddLink links an account to a network with the form's values. An account has
+// one link per network; linking again replaces the log-in data and keeps what
+// waits.
+func (h *Hub) AddLink(ctx context.Context, handle, net string, values map[string]string) error {
+	form, err := h.Form(net)
+	if err != nil {
+		return err
+	}
+	rec := store.Link{Net: net, Fields: map[string]string{}, Secrets: map[string][]byte{}, Settings: map[string]string{}, Created: time.Now().UTC()}
+	h.mu.Lock()
+	a := h.accounts[canonical(handle)]
+	if a != nil {
+		rec.Account = a.key
+		if old := a.ports[net]; old != nil {
+			rec.Settings, rec.Created = old.rec.Settings, old.rec.Created
+		}
+	}
+	h.mu.Unlock()
+	if a == nil {
+		return noAccount(handle)
+	}
+	if err := h.fill(&rec, form, values); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	p := a.ports[net]
+	if p == nil {
+		p = newPort(h, rec, nil)
+		a.ports[net] = p
+	}
+	p.rec = rec
+	h.db.Do(store.Now, func(tx *store.Tx) error { return tx.PutLink(rec) }, h.logged("link"))
+	running := p.running
+	if h.live && !running {
+		p.start()
+	}
+	h.mu.Unlock()
+	if running {
+		p.restart()
+	}
+	return h.db.Sync(ctx)
+}
+
+// fill checks values against the form and seals the secrets.
+func (h *Hub) fill(rec *store.Link, form []im.Field, values map[string]string) error {
+	known := map[string]bool{}
+	for _, f := range form {
+		known[f.Key] = true
+		v := cmp.Or(values[f.Key], f.Default)
+		switch {
+		case v == "" && f.Required:
+			return fmt.Errorf("%s is missing: --%s (%s)", f.Label, f.Key, f.Help)
+		case v == "":
+		case len(f.Choices) > 0 && !slices.Contains(f.Choices, v):
+			return fmt.Errorf("--%s can't be %q; choose one of %s", f.Key, v, strings.Join(f.Choices, ", "))
+		case f.Secret:
+			rec.Secrets[f.Key] = h.db.Seal(secretContext(*rec, f.Key), []byte(v))
+		default:
+			rec.Fields[f.Key] = v
+		}
+	}
+	for k := range values {
+		if !known[k] {
+			return fmt.Errorf("%s links have no --%s", rec.Net, k)
+		}
+	}
+	return nil
+}
+
+// SetLink changes one setting of a link.
+func (h *Hub) SetLink(ctx context.Context, handle, net, key, value string) error {
+	h.mu.Lock()
+	p, err := h.linkOf(handle, net)
+	if err == nil {
+		if !slices.ContainsFunc(h.nets[net].Settings(), func(f im.Field) bool { return f.Key == key }) {
+			err = fmt.Errorf("%s links have no setting %q", net, key)
+		}
+	}
+	if err != nil {
+		h.mu.Unlock()
+		return err
+	}
+	settings := map[string]string{}
+	for k, v := range p.rec.Settings {
+		settings[k] = v
+	}
+	settings[key] = value
+	p.rec.Settings = settings
+	rec := p.rec
+	h.db.Do(store.Now, func(tx *store.Tx) error { return tx.PutLink(rec) }, h.logged("link"))
+	h.mu.Unlock()
+	return h.db.Sync(ctx)
+}
+
+// linkOf finds a link. The lock is held.
+func (h *Hub) linkOf(handle, net string) (*port, error) {
+	a := h.accounts[canonical(handle)]
+	if a == nil {
+		return nil, noAccount(handle)
+	}
+	p := a.ports[net]
+	if p == nil {
+		return nil, fmt.Errorf("%s has no link to %s; nudge link add makes one", handle, net)
+	}
+	return p, nil
+}
+
+// RemoveLink ends a link and forgets its log-in data, its position and its
+// contacts.
+func (h *Hub) RemoveLink(ctx context.Context, handle, net string) error {
+	h.mu.Lock()
+	p, err := h.linkOf(handle, net)
+	h.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	p.stop()
+	h.mu.Lock()
+	a := h.accounts[p.user]
+	delete(a.ports, net)
+	for _, c := range a.contacts {
+		if c.Net == net {
+			a.gone(c)
+		}
+	}
+	user := a.key
+	h.db.Do(store.Now, func(tx *store.Tx) error { return tx.DeleteLink(user, net) }, h.logged("link"))
+	h.mu.Unlock()
+	return h.db.Sync(ctx)
+}
+
+// Links lists the links of an account, or of all with an empty handle.
+func (h *Hub) Links(handle string) []LinkInfo {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var all []LinkInfo
+	for _, a := range h.accounts {
+		if handle != "" && a.key != canonical(handle) {
+			continue
+		}
+		for net, p := range a.ports {
+			all = append(all, LinkInfo{
+				Account: a.rec.Handle, Net: net, Fields: p.rec.Fields, Settings: p.rec.Settings,
+				State: p.state.State, Text: p.state.Text, Since: p.since, Waiting: len(p.sends),
+			})
+		}
+	}
+	slices.SortFunc(all, func(x, y LinkInfo) int {
+		return cmp.Or(cmp.Compare(x.Account, y.Account), cmp.Compare(x.Net, y.Net))
+	})
+	return all
+}
+
+// TestLink waits until a link is up, or says why it is not.
+func (h *Hub) TestLink(ctx context.Context, handle, net string) error {
+	for {
+		h.mu.Lock()
+		p, err := h.linkOf(handle, net)
+		var st im.LinkState
+		var changed <-chan struct{}
+		if err == nil {
+			st, changed = p.state, p.changed()
+		}
+		h.mu.Unlock()
+		switch {
+		case err != nil:
+			return err
+		case st.State != im.Down:
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("%s is not connected: %s", net, st.Text)
+		}
+	}
+}

@@ -1,0 +1,252 @@
+package bridge
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"nudge/bridge/im"
+	"nudge/store"
+)
+
+// What the owner does with accounts. These methods wait until it is on disk.
+
+// maxPassword is the longest password every client sends whole (CLIENTS.md).
+const maxPassword = 16
+
+// AccountInfo is an account as the owner sees it.
+type AccountInfo struct {
+	Handle, Name string
+	MD5          bool // may sign in with MSNP2–7
+	Created      time.Time
+	Status       im.Status
+	Client       Client // the newest session, zero when signed off
+	Contacts     int
+	Waiting      int // messages in the journal
+}
+
+// CreateAccount makes an account. With md5 it keeps the password so that the
+// oldest clients can sign in (DESIGN.md §6).
+func (h *Hub) CreateAccount(ctx context.Context, handle, name, password string, md5 bool) error {
+	if !validHandle(handle) {
+		return fmt.Errorf("%q is no handle; it must look like an e-mail address, such as alice@hotmail.com", handle)
+	}
+	rec := store.Account{Handle: handle, Name: name, Prompt: true, Created: time.Now().UTC()}
+	if err := h.setPassword(&rec, password, md5); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	if h.accounts[canonical(handle)] != nil {
+		h.mu.Unlock()
+		return fmt.Errorf("the account %s exists already; nudge user list shows all", handle)
+	}
+	var epoch uint64
+	err := h.db.View(func(tx *store.Tx) error { epoch = tx.Epoch(); return nil })
+	rec.Version = epoch
+	a := newAccount(h, rec)
+	h.accounts[a.key] = a
+	h.put(store.Now, a)
+	h.mu.Unlock()
+	return cmp.Or(err, h.db.Sync(ctx))
+}
+
+// setPassword fills in what a password leaves in the record. It costs the
+// hash's time and is called without the lock.
+func (h *Hub) setPassword(rec *store.Account, password string, md5 bool) error {
+	switch {
+	case len(password) < 4:
+		return errors.New("the password is too short; use at least 4 characters")
+	case len(password) > maxPassword:
+		return fmt.Errorf("the password is longer than %d characters; old clients cut it there, so choose a shorter one", maxPassword)
+	}
+	rec.Password = store.HashPassword(password)
+	rec.MD5, rec.MD5Secret = md5, nil
+	if md5 {
+		rec.MD5Secret = h.db.Seal(md5Context(rec.Handle), []byte(password))
+	}
+	return nil
+}
+
+// noAccount says what to do about a handle that is not there.
+func noAccount(handle string) error {
+	return fmt.Errorf("%w: %s; nudge user list shows all", ErrNoAccount, handle)
+}
+
+// SetPassword changes an account's password and signs its clients off.
+func (h *Hub) SetPassword(ctx context.Context, handle, password string) error {
+	return h.changeAccount(ctx, handle, func(rec *store.Account) error {
+		return h.setPassword(rec, password, rec.MD5)
+	})
+}
+
+// SetName changes the name that others see.
+func (h *Hub) SetName(ctx context.Context, handle, name string) error {
+	return h.changeAccount(ctx, handle, func(rec *store.Account) error {
+		rec.Name = name
+		rec.Version++
+		return nil
+	})
+}
+
+// SetMD5 allows or forbids the sign-in of MSNP2–7. Allowing it needs the
+// password, because only its hash was kept.
+func (h *Hub) SetMD5(ctx context.Context, handle string, on bool, password string) error {
+	return h.changeAccount(ctx, handle, func(rec *store.Account) error {
+		if on && !rec.Password.Matches(password) {
+			return errors.New("that is not the account's password; MD5 needs it because the box keeps only a hash")
+		}
+		if !on {
+			rec.MD5, rec.MD5Secret = false, nil
+			return nil
+		}
+		return h.setPassword(rec, password, true)
+	})
+}
+
+func (h *Hub) changeAccount(ctx context.Context, handle string, change func(*store.Account) error) error {
+	h.mu.Lock()
+	a := h.accounts[canonical(handle)]
+	if a == nil {
+		h.mu.Unlock()
+		return noAccount(handle)
+	}
+	rec := a.rec
+	h.mu.Unlock()
+	if err := change(&rec); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	rec.Version = max(rec.Version, a.rec.Version)
+	moved := rec.Name != a.rec.Name
+	a.rec = rec
+	h.put(store.Now, a)
+	if moved {
+		h.presenceMoved(a, a.shown())
+	}
+	h.mu.Unlock()
+	return h.db.Sync(ctx)
+}
+
+// RemoveAccount ends the account's sessions and links and forgets everything it
+// owned, here and on the lists of the others.
+func (h *Hub) RemoveAccount(ctx context.Context, handle string) error {
+	h.mu.Lock()
+	a := h.accounts[canonical(handle)]
+	if a == nil {
+		h.mu.Unlock()
+		return noAccount(handle)
+	}
+	for _, s := range slices.Clone(a.sessions) {
+		s.end(im.Removed)
+	}
+	ports := slices.Collect(maps.Values(a.ports))
+	h.mu.Unlock()
+	for _, p := range ports {
+		p.stop()
+	}
+	h.mu.Lock()
+	delete(h.accounts, a.key)
+	for _, o := range h.accounts {
+		if c := o.contacts[a.addr()]; c != nil {
+			o.gone(c)
+		}
+	}
+	key := a.key
+	h.db.Do(store.Now, func(tx *store.Tx) error { return tx.DeleteAccount(key) }, nil)
+	h.mu.Unlock()
+	return h.db.Sync(ctx)
+}
+
+// AccountList lists every account by handle.
+func (h *Hub) AccountList() []AccountInfo {
+	h.mu.Lock()
+	var all []AccountInfo
+	for _, a := range h.accounts {
+		in := AccountInfo{Handle: a.rec.Handle, Name: a.rec.Name, MD5: a.rec.MD5, Created: a.rec.Created, Status: a.shown().Status, Contacts: a.count(FL)}
+		if n := len(a.sessions); n > 0 {
+			in.Client = a.sessions[n-1].client
+		}
+		all = append(all, in)
+	}
+	h.mu.Unlock()
+	err := h.db.View(func(tx *store.Tx) error {
+		for i := range all {
+			for range tx.Messages(canonical(all[i].Handle)) {
+				all[i].Waiting++
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		h.log.Error("the journal can't be read", "err", err)
+	}
+	slices.SortFunc(all, func(x, y AccountInfo) int { return cmp.Compare(x.Handle, y.Handle) })
+	return all
+}
+
+// AccountContacts lists the contacts of an account by handle.
+func (h *Hub) AccountContacts(handle string) ([]Contact, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	a := h.accounts[canonical(handle)]
+	if a == nil {
+		return nil, noAccount(handle)
+	}
+	return a.lists().Contacts, nil
+}
+
+// AddContact puts contact on the account's forward and allow list, as its user
+// would.
+func (h *Hub) AddContact(ctx context.Context, handle, contact string) error {
+	return h.ownerEdit(ctx, handle, contact, func(a *account, addr im.Addr, name string) error {
+		_, err := a.addTo(FL, addr, name, 0)
+		if err == nil && !a.contacts[addr].on(AL|BL) {
+			_, err = a.addTo(AL, addr, name, 0)
+		}
+		return err
+	})
+}
+
+// RemoveContact takes contact off the account's forward list.
+func (h *Hub) RemoveContact(ctx context.Context, handle, contact string) error {
+	return h.ownerEdit(ctx, handle, contact, func(a *account, addr im.Addr, _ string) error {
+		c := a.contacts[addr]
+		if c == nil || !c.on(FL) {
+			return ErrNotOnList
+		}
+		a.removeFrom(FL, c)
+		a.listChanged(FL, c, false)
+		return nil
+	})
+}
+
+func (h *Hub) ownerEdit(ctx context.Context, handle, contact string, edit func(*account, im.Addr, string) error) error {
+	h.mu.Lock()
+	a := h.accounts[canonical(handle)]
+	h.mu.Unlock()
+	if a == nil {
+		return noAccount(handle)
+	}
+	addr, name, err := h.resolve(ctx, a, contact)
+	if err != nil {
+		return fmt.Errorf("%s: %w", contact, err)
+	}
+	h.mu.Lock()
+	err = edit(a, addr, name)
+	if err == nil {
+		a.bump()
+		h.put(store.Soon, a)
+		if c := a.contacts[addr]; c != nil && c.on(FL) {
+			a.listsMoved(c, List(c.Lists)&^FL)
+		}
+	}
+	h.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("%s: %w", contact, err)
+	}
+	return h.db.Sync(ctx)
+}

@@ -1,0 +1,328 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"nudge/bridge/im"
+	"nudge/store"
+)
+
+// port keeps one link connected, feeds it from ordered lanes and keeps what
+// the network has not confirmed yet. The hub's lock guards every field but
+// order, recent and unsettled. One goroutine (run) connects; a lane has a
+// goroutine only while it has something to carry.
+type port struct {
+	hub     *Hub
+	net     string
+	user    string // canonical handle, "" for a shared link
+	rec     store.Link
+	state   im.LinkState
+	link    im.Link // nil while there is none
+	up      bool    // caught up: events may go out
+	since   time.Time
+	lanes   map[string]*lane
+	slots   chan struct{} // at most four lanes carry at once
+	sends   []*send       // not confirmed, in order
+	sent    []*send       // the last few that were, for failures that come late
+	seq     uint64
+	mark    []byte // the newest on disk
+	grace   *time.Timer
+	running bool
+	cancel  context.CancelFunc
+	done    chan struct{}
+	kick    chan struct{} // dial now
+	moved   chan struct{} // closed when state changes; nil when nobody waits
+
+	order     sync.Mutex // batches enter one after the other
+	recent    recent
+	unsettled chan struct{}
+}
+
+// Redialling starts with minWait and doubles up to maxWait; a link that was up
+// for steady starts again at minWait.
+const (
+	minWait = time.Second
+	maxWait = 5 * time.Minute
+	steady  = time.Minute
+)
+
+// flicker is how long a lost link may be away before its contacts go off-line
+// for the clients.
+const flicker = 30 * time.Second
+
+func newPort(h *Hub, rec store.Link, outs []store.Entry) *port {
+	p := &port{
+		hub: h, net: rec.Net, user: canonical(rec.Account), rec: rec,
+		state: im.LinkState{Net: rec.Net, Text: "not connected yet"},
+		lanes: map[string]*lane{}, slots: make(chan struct{}, 4),
+		kick: make(chan struct{}, 1), unsettled: make(chan struct{}, maxUnsettled),
+	}
+	for _, e := range outs {
+		p.restore(e)
+	}
+	return p
+}
+
+// start begins to connect, once. The lock is held.
+func (p *port) start() {
+	n := p.hub.nets[p.net]
+	switch {
+	case p.running:
+		return
+	case n == nil:
+		p.state.Text = fmt.Sprintf("the network %q is not in this build", p.net)
+		return
+	}
+	ctx, cancel := context.WithCancel(p.hub.ctx)
+	p.running, p.cancel, p.done = true, cancel, make(chan struct{})
+	p.hub.wg.Go(func() {
+		defer close(p.done)
+		p.run(ctx, n)
+	})
+}
+
+// stop ends the link for good and waits, without the lock.
+func (p *port) stop() {
+	p.hub.mu.Lock()
+	cancel, done := p.cancel, p.done
+	p.hub.mu.Unlock()
+	if cancel != nil {
+		cancel()
+		<-done
+	}
+}
+
+// restart connects anew at once, as after new log-in data.
+func (p *port) restart() {
+	select {
+	case p.kick <- struct{}{}:
+	default:
+	}
+	p.hub.mu.Lock()
+	l := p.link
+	p.hub.mu.Unlock()
+	if l != nil {
+		l.Close()
+	}
+}
+
+// changed is closed at the next change of the link's state. The lock is held.
+func (p *port) changed() <-chan struct{} {
+	if p.moved == nil {
+		p.moved = make(chan struct{})
+	}
+	return p.moved
+}
+
+// run keeps the link connected until ctx is done.
+func (p *port) run(ctx context.Context, n im.Network) {
+	wait := minWait
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := p.connect(ctx, n)
+		p.down(err)
+		if ctx.Err() != nil {
+			return
+		}
+		if time.Since(began) > steady {
+			wait = minWait
+		}
+		pause := wait/2 + rand.N(wait)
+		wait = min(2*wait, maxWait)
+		var lost *im.Lost
+		if errors.As(err, &lost) {
+			switch lost.Class {
+			case im.Credentials, im.Forbidden:
+				pause = -1
+			case im.After:
+				pause = max(pause, lost.After)
+			}
+		}
+		p.wait(ctx, pause)
+	}
+}
+
+// wait returns after pause (never, when negative), on a kick or when ctx ends.
+func (p *port) wait(ctx context.Context, pause time.Duration) {
+	var after <-chan time.Time
+	if pause >= 0 {
+		t := time.NewTimer(pause)
+		defer t.Stop()
+		after = t.C
+	}
+	select {
+	case <-after:
+	case <-p.kick:
+	case <-ctx.Done():
+	}
+}
+
+// connect makes one link and returns when it is lost.
+func (p *port) connect(ctx context.Context, n im.Network) error {
+	login, err := p.login()
+	if err != nil {
+		return err
+	}
+	select {
+	case p.hub.dial <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	p.hub.mu.Lock()
+	p.link, p.up = nil, false
+	p.hub.mu.Unlock()
+	l, err := n.Connect(ctx, login)
+	<-p.hub.dial
+	if err != nil {
+		return err
+	}
+	p.hub.mu.Lock()
+	p.link = l
+	if p.state.State != im.Down { // it caught up before Connect returned
+		p.opened()
+	}
+	p.hub.mu.Unlock()
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
+	err = l.Wait()
+	l.Close()
+	return err
+}
+
+// login opens the sealed log-in data.
+func (p *port) login() (im.Login, error) {
+	p.hub.mu.Lock()
+	rec := p.rec
+	p.hub.mu.Unlock()
+	fields := map[string]string{}
+	for k, v := range rec.Fields {
+		fields[k] = v
+	}
+	for k, sealed := range rec.Secrets {
+		plain, err := p.hub.db.Unseal(secretContext(rec, k), sealed)
+		if err != nil {
+			return im.Login{}, &im.Lost{Class: im.Credentials, Text: "The stored " + k + " can't be opened with this box's key. Link the account again."}
+		}
+		fields[k] = string(plain)
+	}
+	l := im.Login{Fields: fields, Host: &host{p}}
+	if p.user != "" {
+		l.User = im.Addr{ID: p.user}
+	}
+	return l, nil
+}
+
+func secretContext(l store.Link, key string) string {
+	return "link " + canonical(l.Account) + " " + l.Net + " " + key
+}
+
+// takeState is what a link says about itself. The lock is held.
+func (p *port) takeState(s im.LinkState) {
+	s.Net = p.net
+	was := p.state.State
+	p.state = s
+	p.publish()
+	if s.State == im.Down {
+		return
+	}
+	if was == im.Down && p.link != nil {
+		p.opened()
+	}
+}
+
+// opened starts sending: first what is not confirmed, in its order, then who
+// is here. The lock is held.
+func (p *port) opened() {
+	p.up, p.since = true, time.Now()
+	if p.grace != nil {
+		p.grace.Stop()
+		p.grace = nil
+	}
+	for _, s := range p.sends {
+		p.carry(s)
+	}
+	for _, a := range p.hub.accounts {
+		if a.port(p.net) == p && (p.user != "" || len(a.sessions) > 0) {
+			p.sendPresence(a.key, im.PresenceChanged{Who: a.person(), Now: a.shown()})
+		}
+	}
+	p.hub.linkMoved(p)
+}
+
+// down is called when a link was lost or could not be made.
+func (p *port) down(err error) {
+	h := p.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	wasUp := p.state.State != im.Down
+	p.link, p.up = nil, false
+	clear(p.lanes)
+	for _, s := range p.sends {
+		p.shelve(s)
+	}
+	text := "connection lost"
+	if err != nil {
+		text = err.Error()
+	}
+	h.log.Info("link down", "net", p.net, "account", p.user, "why", text)
+	p.state = im.LinkState{Net: p.net, State: im.Down, Text: text}
+	p.publish()
+	if !wasUp || h.closed {
+		return
+	}
+	p.since = time.Now()
+	p.grace = time.AfterFunc(flicker, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if p.up || h.closed {
+			return
+		}
+		p.grace = nil
+		for _, a := range h.accounts {
+			for _, c := range a.contacts {
+				if c.Net == p.net && a.port(p.net) == p {
+					c.known = false
+				}
+			}
+		}
+		h.linkMoved(p)
+	})
+}
+
+// reachable says whether contacts of this link are shown: it is up, or was a
+// moment ago.
+func (p *port) reachable() bool { return p.up || p.grace != nil }
+
+// note shows text as the link's state without changing it.
+func (p *port) note(text string) {
+	if p.state.State == im.Up {
+		p.state = im.LinkState{Net: p.net, State: im.Degraded, Text: text}
+		p.publish()
+	}
+}
+
+// publish tells lights and status pages. The lock is held.
+func (p *port) publish() {
+	if p.moved != nil {
+		close(p.moved)
+		p.moved = nil
+	}
+	for _, w := range p.hub.watchers {
+		w.Deliver(p.state, nil)
+	}
+}
+
+// editing says whether the user changed his list entry for addr and the network
+// has not confirmed it.
+func (p *port) editing(user string, addr im.Addr) bool {
+	return slices.ContainsFunc(p.sends, func(s *send) bool {
+		e, ok := s.ev.(im.ContactEdit)
+		return ok && s.user == user && e.Who.Addr == addr
+	})
+}

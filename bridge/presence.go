@@ -1,0 +1,108 @@
+package bridge
+
+import (
+	"nudge/bridge/im"
+)
+
+// sees is what the account sees of c now. A contact on this box may refuse to
+// be seen; of a contact on a network nothing is known while the link is down.
+// A contact that a network never spoke about counts as there (DESIGN.md §3).
+func (a *account) sees(c *contact) im.Presence {
+	if c.Net == "" {
+		other := a.hub.accounts[c.ID]
+		if other == nil || !other.visible(a.addr()) {
+			return im.Presence{}
+		}
+		return seenByOthers(other.shown())
+	}
+	p := a.port(c.Net)
+	switch {
+	case p == nil || !p.reachable():
+		return im.Presence{}
+	case !c.known:
+		return im.Presence{Status: im.Online, Later: true}
+	}
+	return c.now
+}
+
+// seenByOthers is p as anybody else may see it.
+func seenByOthers(p im.Presence) im.Presence {
+	if p.Status == im.Hidden || p.Status == im.Offline {
+		return im.Presence{}
+	}
+	return p
+}
+
+// presenceMoved tells everybody who may see a that its presence or name is no
+// longer what it was before, and every network. The lock is held.
+func (h *Hub) presenceMoved(a *account, before im.Presence) {
+	now := a.shown()
+	old, seen := seenByOthers(before), seenByOthers(now)
+	for _, other := range h.accounts {
+		c := other.contacts[a.addr()]
+		if c == nil || !c.on(FL) || !a.visible(other.addr()) {
+			continue
+		}
+		if old.Status == im.Offline && seen.Status == im.Offline {
+			continue
+		}
+		other.deliverPresence(c, seen)
+	}
+	ev := im.PresenceChanged{Who: a.person(), Now: now}
+	for _, p := range h.portsOf(a) {
+		p.sendPresence(a.key, ev)
+	}
+}
+
+// visibilityMoved tells other that it may or may not see a any longer.
+func (h *Hub) visibilityMoved(a *account, other im.Addr, was bool) {
+	o := h.accounts[other.ID]
+	if other.Net != "" || o == nil || was == a.visible(other) {
+		return
+	}
+	if c := o.contacts[a.addr()]; c != nil && c.on(FL) {
+		if was {
+			o.deliverPresence(c, im.Presence{})
+		} else if now := seenByOthers(a.shown()); now.Status != im.Offline {
+			o.deliverPresence(c, now)
+		}
+	}
+}
+
+// deliverPresence hands what c shows now to the account's clients.
+func (a *account) deliverPresence(c *contact, now im.Presence) {
+	for _, s := range a.sessions {
+		if s.ready {
+			s.sink.Deliver(im.PresenceChanged{Who: a.show(c), Now: now}, nil)
+		}
+	}
+}
+
+// portsOf lists the links that speak for a: its own and the shared ones.
+func (h *Hub) portsOf(a *account) []*port {
+	var ps []*port
+	for _, p := range a.ports {
+		ps = append(ps, p)
+	}
+	for net, p := range h.shared {
+		if a.ports[net] == nil {
+			ps = append(ps, p)
+		}
+	}
+	return ps
+}
+
+// linkMoved shows the clients that the contacts of a link came or went with
+// it. users are the accounts the link speaks for. The lock is held.
+func (h *Hub) linkMoved(p *port) {
+	for _, a := range h.accounts {
+		if a.port(p.net) != p {
+			continue
+		}
+		for _, c := range a.contacts {
+			if c.Net == p.net && c.on(FL) {
+				a.deliverPresence(c, a.sees(c))
+			}
+		}
+	}
+}

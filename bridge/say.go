@@ -1,0 +1,127 @@
+package bridge
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"time"
+
+	"nudge/bridge/im"
+)
+
+// Send says m to everybody else in the session. m.Raw are the client's own
+// bytes, relayed as they are to clients of this box; people on networks get
+// what was read out of them. ack runs once when it is known what becomes of m:
+// nil when it was queued to every client and taken by every network's server,
+// or is on disk because a link is down (DESIGN.md §3); it may run before Send
+// returns, with the lock held, and only queues.
+func (s *Seat) Send(m im.Message, ack func(error)) {
+	h := s.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c := s.chat
+	if c == nil || len(c.seats)+len(c.guests) < 2 {
+		ack(ErrAlone)
+		return
+	}
+	m.From, m.At = s.me.Addr, time.Now()
+	for _, o := range c.seats {
+		if o != s {
+			o.take(m, s.acct)
+		}
+	}
+	if len(c.guests) == 0 || !m.Speaks() {
+		ack(nil)
+		return
+	}
+	all := &tally{left: len(c.guests), ack: ack}
+	for _, g := range c.guests {
+		h.sayTo(g, s, m, all)
+	}
+}
+
+// tally joins the outcomes of one message to several people: the first failure
+// wins. The hub's lock guards it.
+type tally struct {
+	left int
+	err  error
+	ack  func(error)
+}
+
+func (t *tally) one(err error) {
+	if t.err == nil {
+		t.err = err
+	}
+	if t.left--; t.left == 0 {
+		t.ack(t.err)
+	}
+}
+
+// take delivers what another client of this box said. What this client can't
+// prove to have got is kept for it as an offline message, if it was words.
+func (s *Seat) take(m im.Message, from *account) {
+	if !m.Speaks() {
+		s.sink.Deliver(m, nil)
+		return
+	}
+	s.sink.Deliver(m, func(ok bool) {
+		if ok {
+			return
+		}
+		s.hub.mu.Lock()
+		defer s.hub.mu.Unlock()
+		m.Conv, m.ID, m.From = from.key, "", from.addr()
+		s.acct.receive(from.addr(), from.person().Name, m)
+	})
+}
+
+// sayTo carries m to a guest through his owner's link, or, when he is an
+// account of this box whose client is gone, into his journal.
+func (h *Hub) sayTo(g guest, from *Seat, m im.Message, all *tally) {
+	m.Raw = nil
+	m.ID, m.Conv = newID(), g.c.ID
+	if g.c.Net == "" {
+		if o := h.accounts[g.c.ID]; o != nil {
+			m.ID, m.Conv, m.From = "", from.acct.key, from.acct.addr()
+			o.receive(from.acct.addr(), from.me.Name, m)
+			all.one(nil)
+			return
+		}
+		all.one(ErrNotReachable)
+		return
+	}
+	m.From = im.Addr{}
+	if g.owner != from.acct {
+		m.Text = from.me.Name + ": " + m.Text
+	}
+	p := g.owner.port(g.c.Net)
+	if p == nil {
+		all.one(ErrNotReachable)
+		return
+	}
+	p.submit(g.owner.key, m, all.one)
+}
+
+// Typing tells the others that the client's user is writing. raw are the
+// client's own bytes.
+func (s *Seat) Typing(raw []byte) {
+	h := s.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s.chat == nil {
+		return
+	}
+	s.chat.tell(s, im.Message{From: s.me.Addr, Raw: raw})
+	for _, g := range s.chat.guests {
+		if p := g.owner.port(g.c.Net); p != nil && g.owner == s.acct {
+			p.sendTyping(s.acct.key, im.Typing{Conv: g.c.ID, Who: s.acct.addr(), On: true})
+		}
+	}
+}
+
+// newID makes an identifier that is unique for ever: it becomes a Matrix
+// transaction id or an XMPP origin-id.
+func newID() string {
+	var b [12]byte
+	rand.Read(b[:])
+	return "nudge-" + hex.EncodeToString(b[:])
+}

@@ -1,0 +1,212 @@
+package bridge
+
+import (
+	"errors"
+	"slices"
+
+	"nudge/bridge/im"
+	"nudge/store"
+)
+
+// Client says what signed on. Proto is the dialect's name: a switchboard
+// connection that presents a cookie of this session speaks it too.
+type Client struct {
+	Proto   string
+	Program string // as the client named itself in CVR
+	Remote  string // its address and port
+}
+
+// Session is one signed-on client. Its methods may be called from the
+// connection's reader goroutine.
+type Session struct {
+	hub    *Hub
+	acct   *account
+	client Client
+	sink   im.Sink
+	now    im.Presence
+	ready  bool // the first presence was set: the client takes events
+	ended  bool
+}
+
+// What a client can be told about why a request failed. The notification
+// server and the switchboard turn them into wire codes (MSNP.md G).
+var (
+	ErrNoAccount    = errors.New("no such account")
+	ErrBadHandle    = errors.New("this is no address")
+	ErrNoSuchUser   = errors.New("nobody of that name")
+	ErrListFull     = errors.New("the list is full")
+	ErrOnList       = errors.New("already on the list")
+	ErrNotOnList    = errors.New("not on the list")
+	ErrOpposite     = errors.New("on the opposite list")
+	ErrTooMany      = errors.New("too many groups")
+	ErrNoGroup      = errors.New("no such group")
+	ErrNotInGroup   = errors.New("not in that group")
+	ErrGroupExists  = errors.New("a group of that name exists")
+	ErrGroupName    = errors.New("this is no name for a group")
+	ErrGroupZero    = errors.New("the first group can't be removed")
+	ErrUnchanged    = errors.New("already so")
+	ErrName         = errors.New("this is no name")
+	ErrHidden       = errors.New("not while hidden or signed off")
+	ErrNotReachable = errors.New("not on-line")
+	ErrPresent      = errors.New("already in the conversation")
+	ErrCookie       = errors.New("this cookie is used up, expired or somebody else's")
+	ErrAlone        = errors.New("nobody else is in the conversation")
+	ErrClosed       = errors.New("the box is shutting down")
+)
+
+// SignOn attaches a client that has proved to be handle. A session the account
+// had before is ended with SignedOff{Elsewhere} first (MSNP.md B.17).
+func (h *Hub) SignOn(handle string, c Client, sink im.Sink) (*Session, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	a := h.accounts[canonical(handle)]
+	switch {
+	case h.closed:
+		return nil, ErrClosed
+	case a == nil:
+		return nil, ErrNoAccount
+	}
+	for _, old := range slices.Clone(a.sessions) {
+		old.end(im.Elsewhere)
+	}
+	s := &Session{hub: h, acct: a, client: c, sink: sink}
+	a.sessions = append(a.sessions, s)
+	return s, nil
+}
+
+// Person is the account as others see it.
+func (s *Session) Person() im.Person {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	return s.acct.person()
+}
+
+// SetPresence shows p to everybody who may see the account. The first time,
+// the sink gets the presence of every contact that is there, with Re set to re
+// (ILN, MSNP.md B.10), and then the messages that waited.
+func (s *Session) SetPresence(p im.Presence, re string) {
+	h := s.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s.ended {
+		return
+	}
+	before := s.acct.shown()
+	s.now = p
+	h.presenceMoved(s.acct, before)
+	if s.ready {
+		return
+	}
+	s.ready = true
+	for _, c := range s.acct.contacts {
+		s.announce(c, re)
+	}
+	s.acct.fetchWaiting()
+}
+
+// Presence is what this session shows.
+func (s *Session) Presence() im.Presence {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	return s.now
+}
+
+// Announce delivers the presence of one contact, as after ADD FL.
+func (s *Session) Announce(who, re string) {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	if c := s.acct.find(who); c != nil && s.ready {
+		s.announce(c, re)
+	}
+}
+
+// announce tells the client about c if he is on its forward list and there.
+// The lock is held.
+func (s *Session) announce(c *contact, re string) {
+	if !c.on(FL) {
+		return
+	}
+	if now := s.acct.sees(c); now.Status != im.Offline || now.Later {
+		s.sink.Deliver(im.PresenceChanged{Who: s.acct.show(c), Now: now, Re: re}, nil)
+	}
+}
+
+// SetName changes the account's own name and returns the new list version.
+func (s *Session) SetName(name string) (uint64, error) {
+	h := s.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if name == "" || len(name) > 387 {
+		return 0, ErrName
+	}
+	s.acct.rec.Name = name
+	v := s.acct.bump()
+	h.put(store.Soon, s.acct)
+	h.presenceMoved(s.acct, s.acct.shown())
+	return v, nil
+}
+
+// Close signs the client off.
+func (s *Session) Close() {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	s.leave()
+}
+
+// end signs the client off from our side. The lock is held.
+func (s *Session) end(why im.SignOff) {
+	if !s.ended {
+		s.sink.Deliver(im.SignedOff{Why: why}, nil)
+		s.leave()
+	}
+}
+
+// leave takes the session away and lets the contacts see it. The lock is held.
+func (s *Session) leave() {
+	if s.ended {
+		return
+	}
+	s.ended = true
+	before := s.acct.shown()
+	s.acct.sessions = slices.DeleteFunc(s.acct.sessions, func(o *Session) bool { return o == s })
+	s.hub.presenceMoved(s.acct, before)
+	if len(s.acct.sessions) == 0 {
+		s.acct.rest()
+	}
+}
+
+// CheckPassword tells whether password is the account's, and the account's
+// spelling of handle. It costs the hash's time and is called without the lock.
+func (h *Hub) CheckPassword(handle, password string) (spelled string, ok bool) {
+	h.mu.Lock()
+	a := h.accounts[canonical(handle)]
+	var rec store.Account
+	if a != nil {
+		rec = a.rec
+	}
+	h.mu.Unlock()
+	return rec.Handle, rec.Password.Matches(password) && a != nil
+}
+
+// MD5Secret is the clear password for the sign-in of MSNP2–7, when the account
+// allows that.
+func (h *Hub) MD5Secret(handle string) (secret string, ok bool) {
+	h.mu.Lock()
+	a := h.accounts[canonical(handle)]
+	var rec store.Account
+	if a != nil {
+		rec = a.rec
+	}
+	h.mu.Unlock()
+	if !rec.MD5 {
+		return "", false
+	}
+	plain, err := h.db.Unseal(md5Context(rec.Handle), rec.MD5Secret)
+	if err != nil {
+		h.log.Error("the sealed password can't be opened; set it again with nudge user passwd", "account", rec.Handle, "err", err)
+		return "", false
+	}
+	return string(plain), true
+}
+
+func md5Context(handle string) string { return "md5 " + canonical(handle) }

@@ -1,0 +1,237 @@
+package bridge
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"nudge/bridge/im"
+	"nudge/store"
+)
+
+// thread is what one account has still to get from one contact, in order. Each
+// parcel is in the journal on disk until a client proved it; this is the copy
+// in memory, kept while a client is signed on. The hub's lock guards it.
+type thread struct {
+	acct    *account
+	with    im.Addr
+	parcels []*parcel
+	seat    *Seat // the account's client in a session with the contact
+	ring    *time.Timer
+	room    *chat // where the client is asked to come
+}
+
+// parcel is one message on its way to a client.
+type parcel struct {
+	seq  uint64
+	msg  im.Message
+	busy bool // a client has it and did not prove it yet
+}
+
+// ringTime is how long a client may take to answer an invitation (MSNP.md
+// K.11); after that the messages wait for the next occasion.
+const ringTime = 30 * time.Second
+
+// lateAfter is the age from which a message shows when it was sent.
+const lateAfter = time.Minute
+
+func (a *account) thread(with im.Addr) *thread {
+	t := a.threads[with]
+	if t == nil {
+		t = &thread{acct: a, with: with}
+		a.threads[with] = t
+	}
+	return t
+}
+
+// receive takes a message from a contact for the account: into the journal,
+// and to a client when there is one. The lock is held.
+func (a *account) receive(from im.Addr, name string, m im.Message) {
+	e := a.parcel(from, name, m)
+	key := a.key
+	a.hub.db.Do(store.Soon, func(tx *store.Tx) error { return tx.AddMessage(key, e) }, a.hub.logged("message"))
+}
+
+// parcel enters m and returns its journal entry, which the caller writes.
+func (a *account) parcel(from im.Addr, name string, m im.Message) store.Entry {
+	a.acquaint(from, name)
+	a.seq++
+	e := store.Entry{Seq: a.seq, Net: from.Net, Conv: from.ID, ID: m.ID, At: m.At, Data: encode(m)}
+	if len(a.sessions) > 0 || a.threads[from] != nil && a.threads[from].seat != nil {
+		t := a.thread(from)
+		t.parcels = append(t.parcels, &parcel{seq: e.Seq, msg: m})
+		t.pump()
+	}
+	return e
+}
+
+// acquaint makes sure that somebody who writes has a handle, also when he is on
+// no list.
+func (a *account) acquaint(who im.Addr, name string) *contact {
+	c := a.contacts[who]
+	if c == nil {
+		c = &contact{Contact: store.Contact{Net: who.Net, ID: who.ID, Name: name, GUID: newGUID()}}
+		c.Handle = a.handleFor(who, name)
+		a.keep(c)
+		rec, key := c.Contact, a.key
+		a.hub.db.Do(store.Soon, func(tx *store.Tx) error { return tx.PutContact(key, rec) }, a.hub.logged("contact"))
+	}
+	return c
+}
+
+// pump hands every waiting parcel to the client that is in a session with the
+// contact, or asks a signed-on client to open one.
+func (t *thread) pump() {
+	c := t.acct.contacts[t.with]
+	if c == nil || t.acct.waiting {
+		return
+	}
+	if t.seat == nil {
+		if slices.ContainsFunc(t.parcels, func(p *parcel) bool { return !p.busy }) {
+			t.call(c)
+		}
+		return
+	}
+	who := t.acct.show(c).Addr
+	for _, p := range t.parcels {
+		if p.busy {
+			continue
+		}
+		p.busy = true
+		m := p.msg
+		m.From, m.Conv = who, who.ID
+		m.Late = time.Since(m.At) > lateAfter
+		t.seat.sink.Deliver(m, func(ok bool) { t.settle(p, ok) })
+		t.seat.chat.tell(t.seat, m)
+	}
+}
+
+// call rings the account's clients on behalf of the contact. One call at a
+// time; its end lets the next message ring again.
+func (t *thread) call(c *contact) {
+	if t.ring != nil {
+		return
+	}
+	h := t.acct.hub
+	var room *chat
+	for _, s := range t.acct.sessions {
+		if !s.ready {
+			continue
+		}
+		if room == nil {
+			room = h.newChat()
+			room.guests = []guest{{t.acct, c}}
+		}
+		s.sink.Deliver(im.Invitation{From: t.acct.show(c), Cookie: h.admit(s, room.id), Session: room.id}, nil)
+	}
+	if room == nil {
+		return
+	}
+	t.room = room
+	t.ring = time.AfterFunc(ringTime, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if t.room == room {
+			t.stopRing()
+		}
+	})
+}
+
+// stopRing ends a call, answered or not. The lock is held.
+func (t *thread) stopRing() {
+	if t.ring == nil {
+		return
+	}
+	t.ring.Stop()
+	if len(t.room.seats) == 0 {
+		delete(t.acct.hub.chats, t.room.id)
+	}
+	t.ring, t.room = nil, nil
+}
+
+// settle is told whether a client proved a parcel (im.Sink).
+func (t *thread) settle(p *parcel, ok bool) {
+	h := t.acct.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !ok {
+		p.busy = false
+		if t.acct.threads[t.with] == t {
+			t.pump()
+		}
+		return
+	}
+	t.parcels = slices.DeleteFunc(t.parcels, func(o *parcel) bool { return o.seq == p.seq })
+	key, seq := t.acct.key, p.seq
+	h.db.Do(store.Soon, func(tx *store.Tx) error { return tx.DropMessage(key, seq) }, h.logged("delivered message"))
+	if po := t.acct.port(t.with.Net); po != nil && p.msg.ID != "" {
+		po.sendRead(key, im.Receipt{ID: p.msg.ID, Conv: t.with.ID, State: im.Read})
+	}
+}
+
+// fetchWaiting reads the journal for a client that has just signed on. What
+// comes in meanwhile is queued behind it. The lock is held.
+func (a *account) fetchWaiting() {
+	if a.waiting {
+		return
+	}
+	a.waiting = true
+	h := a.hub
+	h.wg.Go(func() {
+		entries, err := h.journal(a.key)
+		if err != nil {
+			h.log.Error("offline messages can't be read", "account", a.rec.Handle, "err", err)
+		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		a.waiting = false
+		if len(a.sessions) == 0 {
+			return
+		}
+		for _, e := range entries {
+			a.restore(e)
+		}
+		for _, t := range a.threads {
+			t.pump()
+		}
+	})
+}
+
+// restore puts a journal entry back into its thread, unless it is there.
+func (a *account) restore(e store.Entry) {
+	t := a.thread(im.Addr{Net: e.Net, ID: e.Conv})
+	i, there := slices.BinarySearchFunc(t.parcels, e.Seq, func(p *parcel, seq uint64) int { return cmp.Compare(p.seq, seq) })
+	if there {
+		return
+	}
+	m, err := decodeMessage(e.Data)
+	if err != nil {
+		a.hub.log.Error("a message in the journal can't be read and stays there", "account", a.rec.Handle, "seq", e.Seq, "err", err)
+		return
+	}
+	t.parcels = slices.Insert(t.parcels, i, &parcel{seq: e.Seq, msg: m})
+}
+
+// journal reads an account's undelivered messages, oldest first.
+func (h *Hub) journal(key string) (es []store.Entry, err error) {
+	if err := h.db.Sync(context.Background()); err != nil {
+		return nil, err
+	}
+	err = h.db.View(func(tx *store.Tx) error {
+		es = slices.Collect(tx.Messages(key))
+		return nil
+	})
+	return es, err
+}
+
+// rest forgets the copies in memory when the last client is gone; the journal
+// has them. The lock is held.
+func (a *account) rest() {
+	for with, t := range a.threads {
+		if t.seat == nil {
+			t.stopRing()
+			delete(a.threads, with)
+		}
+	}
+}
