@@ -154,7 +154,7 @@ func TestJournalOrderAndSeq(t *testing.T) {
 		}
 		for i := range 300 {
 			for _, who := range []string{"a", "b"} {
-				if err := tx.AddMessage(who, Entry{ID: fmt.Sprint(who, i)}); err != nil {
+				if err := tx.AddMessage(who, Entry{Seq: uint64(2*i + 1), ID: fmt.Sprint(who, i)}); err != nil {
 					return err
 				}
 			}
