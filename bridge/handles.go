@@ -33,8 +33,12 @@ func (a *account) handleFor(addr im.Addr, name string) string {
 		return h
 	}
 	sum := sha256.Sum256([]byte(addr.Net + " " + addr.ID))
+	short := hex.EncodeToString(sum[:4])
 	local, domain, _ := strings.Cut(want, "@")
-	return local + "." + hex.EncodeToString(sum[:3]) + "@" + domain
+	if h := local + "." + short + "@" + domain; a.free(h) {
+		return h
+	}
+	return short + "@" + addr.Net + ".invalid"
 }
 
 // free says that handle names nobody else and fits.
