@@ -87,6 +87,8 @@ type sink struct {
 	events []im.Event
 	held   []func(bool)
 	proves bool // says at once that a message arrived
+
+	settling sync.Mutex
 }
 
 func (k *sink) Deliver(ev im.Event, settle func(bool)) {
@@ -94,22 +96,24 @@ func (k *sink) Deliver(ev im.Event, settle func(bool)) {
 	defer k.mu.Unlock()
 	k.events = append(k.events, ev)
 	if settle != nil {
+		k.held = append(k.held, settle)
 		if k.proves {
-			go settle(true)
-		} else {
-			k.held = append(k.held, settle)
+			go k.settle(true)
 		}
 	}
 }
 
-// die makes every unproved message fail, as when a client's machine is cut off.
-func (k *sink) die() {
+// settle says of every message that is not settled, in order, whether it
+// arrived: it did not when the client's machine is cut off.
+func (k *sink) settle(ok bool) {
+	k.settling.Lock()
+	defer k.settling.Unlock()
 	k.mu.Lock()
 	held := k.held
 	k.held = nil
 	k.mu.Unlock()
 	for _, f := range held {
-		f(false)
+		f(ok)
 	}
 }
 
@@ -353,7 +357,7 @@ func TestUnprovedMessageComesBackAtTheNextSignOn(t *testing.T) {
 			t.Fatalf("bob got %q", got)
 		}
 		bob.Close()
-		ck.die()
+		ck.settle(false)
 		c.Leave(false)
 		b.restart()
 		time.Sleep(2 * time.Minute)

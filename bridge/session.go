@@ -131,12 +131,15 @@ func (s *Session) announce(c *contact, re string) {
 	}
 }
 
+// maxName is the longest friendly name in bytes (MSNP.md A.5).
+const maxName = 387
+
 // SetName changes the account's own name and returns the new list version.
 func (s *Session) SetName(name string) (uint64, error) {
 	h := s.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if name == "" || len(name) > 387 {
+	if name == "" || len(name) > maxName {
 		return 0, ErrName
 	}
 	s.acct.rec.Name = name
