@@ -175,9 +175,7 @@ func (h *Hub) AccountList() []AccountInfo {
 	h.mu.Unlock()
 	err := h.db.View(func(tx *store.Tx) error {
 		for i := range all {
-			for range tx.Messages(canonical(all[i].Handle)) {
-				all[i].Waiting++
-			}
+			all[i].Waiting = tx.MessageCount(all[i].Handle)
 		}
 		return nil
 	})

@@ -38,15 +38,16 @@ func seenByOthers(p im.Presence) im.Presence {
 func (h *Hub) presenceMoved(a *account, before im.Presence) {
 	now := a.shown()
 	old, seen := seenByOthers(before), seenByOthers(now)
-	for _, other := range h.accounts {
-		c := other.contacts[a.addr()]
-		if c == nil || !c.on(FL) || !a.visible(other.addr()) {
-			continue
+	for _, watcher := range a.contacts {
+		other := h.accounts[watcher.ID]
+		switch {
+		case watcher.Net != "" || other == nil || !watcher.on(RL) || !a.visible(other.addr()):
+		case old.Status == im.Offline && seen.Status == im.Offline:
+		default:
+			if c := other.contacts[a.addr()]; c != nil && c.on(FL) {
+				other.deliverPresence(c, seen)
+			}
 		}
-		if old.Status == im.Offline && seen.Status == im.Offline {
-			continue
-		}
-		other.deliverPresence(c, seen)
 	}
 	ev := im.PresenceChanged{Who: a.person(), Now: now}
 	for _, p := range h.portsOf(a) {
