@@ -231,7 +231,7 @@ func (db *DB) try(group []change) (again bool, err error) {
 		return false, closedOr(err)
 	}
 	defer b.Rollback() // after Commit: ErrTxClosed, nothing to do
-	tx := &Tx{bolt: b, db: db}
+	tx := &Tx{bolt: b, log: db.log}
 	for i := range group {
 		if group[i].err != nil {
 			continue
