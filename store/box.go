@@ -41,8 +41,8 @@ func (tx *Tx) RestoreJump() error {
 // Restored is when this database was last restored from a backup, the zero
 // time when it never was. See also Link.Restored.
 func (tx *Tx) Restored() time.Time {
-	d := decoder{val: tx.get(boxBucket, restoredKey)}
-	if d.val == nil {
+	d := decoder{rest: tx.get(boxBucket, restoredKey)}
+	if !d.next() {
 		return time.Time{}
 	}
 	return d.time()

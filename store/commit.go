@@ -44,7 +44,7 @@ type committer struct {
 	queue   []change
 	due     time.Time // when to commit, zero: not by itself
 	last    time.Time // start of the last commit
-	busy    int       // changes taken from the queue and not reported yet
+	busy    int       // changes taken from the queue and not committed yet
 	closing bool      // empty the queue, then end
 	closed  bool      // take nothing more
 }
@@ -144,8 +144,9 @@ func (c *committer) run(db *DB) {
 		if err != nil {
 			db.log.Error("the database could not be written", "changes", len(group), "err", err)
 		}
+		abandoned := c.after(err)
 		report(group, err)
-		report(c.after(err), err)
+		report(abandoned, err)
 	}
 	if err := db.bolt.Close(); err != nil && c.ended == nil {
 		c.ended = err
@@ -231,7 +232,7 @@ func (db *DB) try(group []change) (again bool, err error) {
 		return false, closedOr(err)
 	}
 	defer b.Rollback() // after Commit: ErrTxClosed, nothing to do
-	tx := &Tx{bolt: b, db: db}
+	tx := &Tx{bolt: b, log: db.log}
 	for i := range group {
 		if group[i].err != nil {
 			continue

@@ -9,8 +9,8 @@ import (
 )
 
 // writeFile makes path with what fill writes: complete and durable or not at
-// all, readable by its owner only. It is os.ErrExist when path exists.
-func writeFile(path string, fill func(io.Writer) error) error {
+// all, readable by its owner only. finish is place or replace.
+func writeFile(path string, finish func(tmp, path string) error, fill func(io.Writer) error) error {
 	tmp, err := newTemp(path)
 	if err != nil {
 		return err
@@ -26,14 +26,14 @@ func writeFile(path string, fill func(io.Writer) error) error {
 	if err != nil {
 		return err
 	}
-	return place(tmp.Name(), path)
+	return finish(tmp.Name(), path)
 }
 
 // newTemp makes an empty file beside path, mode 0600. When root does it, the
 // file belongs to the folder's owner: a command must not lock the daemon out.
 func newTemp(path string) (*os.File, error) {
 	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")
+	f, err := os.CreateTemp(dir, tempPattern(path))
 	if err != nil {
 		return nil, err
 	}
@@ -49,6 +49,17 @@ func newTemp(path string) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+func tempPattern(path string) string { return "." + filepath.Base(path) + ".*.tmp" }
+
+// sweep removes what a crash left of newTemp. Only the owner of path's lock
+// may do it.
+func sweep(path string) {
+	left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), tempPattern(path)))
+	for _, name := range left {
+		os.Remove(name)
+	}
 }
 
 // place gives a finished file its name, never over another: os.ErrExist then.

@@ -55,7 +55,7 @@ func readKey(path string) (k [32]byte, err error) {
 }
 
 func writeKey(path string, k [32]byte) error {
-	err := writeFile(path, func(w io.Writer) error {
+	err := writeFile(path, place, func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "%x\n", k)
 		return err
 	})

@@ -5,11 +5,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"os"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 )
 
 // migration brings a database from one schema to the next.
@@ -68,7 +70,99 @@ func lay(tx *bbolt.Tx, aead cipher.AEAD, schema int) error {
 	return box.Put(keyCheckKey, seal(aead, keyCheck, nil))
 }
 
-// prepare opens an existing database.
+// prepare opens an existing database for writing: verified, of the present
+// schema, and compact.
 func prepare(path string, aead cipher.AEAD, steps []migration, log *slog.Logger) (*bbolt.DB, error) {
-	return bbolt.Open(path, 0o600, boltOptions())
+	found, err := verify(path, aead, len(steps)+1, nil)
+	if err != nil {
+		return nil, err
+	}
+	b, err := openLocked(path)
+	if err != nil {
+		return nil, err
+	}
+	sweep(path)
+	if err := upgrade(b, path, steps, log); err != nil {
+		b.Close()
+		return nil, err
+	}
+	if found.wasteful() {
+		return compact(b, path, log)
+	}
+	return b, nil
+}
+
+// openLocked opens the file under an exclusive lock and makes sure that it is
+// still the one of that name: another process may have replaced it, by
+// compacting, between our opening and locking it.
+func openLocked(path string) (*bbolt.DB, error) {
+	for range 3 {
+		var file *os.File
+		o := boltOptions()
+		o.OpenFile = func(name string, flag int, mode os.FileMode) (*os.File, error) {
+			f, err := os.OpenFile(name, flag&^os.O_CREATE, mode)
+			file = f
+			return f, err
+		}
+		b, err := bbolt.Open(path, 0o600, o)
+		if err != nil {
+			return nil, openError(path, err)
+		}
+		mine, err1 := file.Stat()
+		named, err2 := os.Stat(path)
+		if err := errors.Join(err1, err2); err != nil {
+			b.Close()
+			return nil, openError(path, err)
+		}
+		if os.SameFile(mine, named) {
+			return b, nil
+		}
+		b.Close()
+	}
+	return nil, openError(path, berrors.ErrTimeout)
+}
+
+// upgrade brings the database to the present schema in one transaction, after
+// keeping a copy.
+func upgrade(b *bbolt.DB, path string, steps []migration, log *slog.Logger) error {
+	have := 0
+	if err := b.View(func(tx *bbolt.Tx) error { have = schemaOf(tx); return nil }); err != nil {
+		return err
+	}
+	if have == len(steps)+1 {
+		return nil
+	}
+	kept := fmt.Sprintf("%s.schema-%d", path, have)
+	err := writeFile(kept, replace, func(w io.Writer) error { return snapshot(b, w) })
+	if err != nil {
+		return fmt.Errorf("the database must be converted, but a copy can't be kept: %w", err)
+	}
+	if err := migrate(b, steps); err != nil {
+		return fmt.Errorf("the database can't be converted (it is as it was): %w", err)
+	}
+	log.Info("the database was converted", "from", have, "to", len(steps)+1, "copy", kept)
+	return nil
+}
+
+func migrate(b *bbolt.DB, steps []migration) error {
+	return b.Update(func(tx *bbolt.Tx) error {
+		have := schemaOf(tx)
+		if have < 1 || have > len(steps)+1 {
+			return fmt.Errorf("schema %d is unknown", have)
+		}
+		for _, step := range steps[have-1:] {
+			if err := step(tx); err != nil {
+				return err
+			}
+		}
+		return tx.Bucket(boxBucket).Put(schemaKey, binary.AppendUvarint(nil, uint64(len(steps)+1)))
+	})
+}
+
+// snapshot writes the database as it is now.
+func snapshot(b *bbolt.DB, w io.Writer) error {
+	return b.View(func(tx *bbolt.Tx) error {
+		_, err := tx.WriteTo(w)
+		return err
+	})
 }

@@ -44,6 +44,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
@@ -68,7 +69,9 @@ type Options struct {
 // DB is an open database. Its methods may be called from any goroutine.
 type DB struct {
 	bolt *bbolt.DB
-	seal cipher.AEAD
+	path string
+	key  [32]byte
+	seal cipher.AEAD // with key
 	log  *slog.Logger
 	committer
 }
@@ -81,7 +84,7 @@ func Open(dir string, o Options) (*DB, error) {
 
 func open(dir string, o Options, steps []migration) (*DB, error) {
 	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
+		o.Log = silent()
 	}
 	aead, err := chacha20poly1305.NewX(o.Key[:])
 	if err != nil {
@@ -100,7 +103,7 @@ func open(dir string, o Options, steps []migration) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{bolt: b, seal: aead, log: o.Log}
+	db := &DB{bolt: b, path: path, key: o.Key, seal: aead, log: o.Log}
 	db.committer.start(db)
 	return db, nil
 }
@@ -113,7 +116,7 @@ func (db *DB) View(fn func(*Tx) error) error {
 		return closedOr(err)
 	}
 	defer b.Rollback() // of a read transaction: always nil
-	return db.guard(fn, &Tx{bolt: b, db: db})
+	return db.guard(fn, &Tx{bolt: b, log: db.log})
 }
 
 // Update queues fn as Now and waits until it is durable. When ctx ends first,
@@ -155,8 +158,10 @@ func (db *DB) guard(fn func(*Tx) error, tx *Tx) (err error) {
 	return fn(tx)
 }
 
+func silent() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
 func closedOr(err error) error {
-	if errors.Is(err, bbolt.ErrDatabaseNotOpen) {
+	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
 		return ErrClosed
 	}
 	return err

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"iter"
+	"log/slog"
 	"math"
 	"strings"
 
@@ -38,7 +39,7 @@ var buckets = [][]byte{boxBucket, settingsBucket, accountsBucket, contactsBucket
 // and treated as missing.
 type Tx struct {
 	bolt   *bbolt.Tx
-	db     *DB
+	log    *slog.Logger
 	writes int // changes so far
 }
 
@@ -156,7 +157,7 @@ func record[R any](tx *Tx, bucket, prefix, key []byte, decode func(key, value []
 }
 
 func (tx *Tx) damaged(bucket []byte, err error) {
-	tx.db.log.Error("a record in the database is damaged and left out: restore a backup", "bucket", string(bucket), "err", err)
+	tx.log.Error("a record in the database is damaged and left out: restore a backup", "bucket", string(bucket), "err", err)
 }
 
 // canon is the account's key: compared without case, the spelling is kept in
