@@ -17,7 +17,8 @@ func TestServers(t *testing.T) {
 			check(t, s.Start())
 			_, err = s.AddUser("bob")
 			check(t, err)
-			if _, err = s.AddUser("alice"); err == nil {
+			// prosodyctl sets the password of an account that exists.
+			if _, err = s.AddUser("alice"); err == nil && kind != "prosody" {
 				t.Error("the account was lost: it could be made a second time")
 			}
 		})
