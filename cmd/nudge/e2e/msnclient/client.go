@@ -1,0 +1,196 @@
+// Package msnclient is a small MSN Messenger client for two old protocol
+// versions: MSNP2 (MSN 1.0, MD5 sign-in) and MSNP8 (MSN 5, Passport sign-in).
+// It signs in, keeps its lists, shows a status, calls and answers, chats. It
+// exists for demonstrations, load and end-to-end tests and shares no code with
+// the server, so that a mistake is not made on both sides.
+//
+// # The log
+//
+// Everything the server says, on the notification connection and in every
+// conversation, is one Event in one Log in order of arrival. Nothing is
+// dispatched: a caller waits for what it expects with Wait, from a position in
+// the log that it took before it acted. Ping is the barrier: when it returns,
+// everything that the server sent before the answer is in the log.
+//
+// # Goroutines
+//
+// One reader per connection, and one goroutine per call that is being answered
+// when Config.Answer is set. Close and Kill end them all and wait for them.
+// Methods may be called from several goroutines.
+package msnclient
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Version is a protocol version as facts the client branches on.
+type Version struct {
+	Name     string // as in VER
+	passport bool   // TWN sign-in with a ticket; else MD5
+	counted  bool   // SYN tells how many LST and LSG lines follow; else every line has a position
+	flags    bool   // presence and ADD FL carry one more argument
+}
+
+// The two versions.
+var (
+	MSNP2 = Version{Name: "MSNP2"}
+	MSNP8 = Version{Name: "MSNP8", passport: true, counted: true, flags: true}
+)
+
+// Config is what a client needs to sign in.
+type Config struct {
+	Version  Version
+	Addr     string // host:port of the notification server
+	Handle   string
+	Password string
+	// HTTPS is the host:port that stands for every Passport host, and TLS how
+	// to trust it (nil: the system's roots). Only for versions with Passport.
+	HTTPS string
+	TLS   *tls.Config
+	// Answer takes every call. Without it the caller uses Client.Answer.
+	Answer bool
+	// Timeout bounds every answer of the server when the context has no
+	// earlier deadline; 0 means 30 s.
+	Timeout time.Duration
+}
+
+// Client is one signed-in client. Make it with SignIn.
+type Client struct {
+	Log  *Log
+	Name string // friendly name as the server has it
+
+	cfg    Config
+	ns     *conn
+	trid   atomic.Uint32
+	ctx    context.Context // ended by Close and Kill
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu    sync.Mutex
+	done  bool
+	conns []*conn
+	chats []*Chat
+}
+
+// ServerError is a command refused with one of the numbers of MSNP.md G.
+type ServerError struct {
+	Command string
+	Code    string
+}
+
+func (e *ServerError) Error() string {
+	return "the server refused " + e.Command + " with error " + e.Code
+}
+
+// Code returns the number of a ServerError in err, "" when there is none.
+func Code(err error) string {
+	var s *ServerError
+	if errors.As(err, &s) {
+		return s.Code
+	}
+	return ""
+}
+
+// dial opens a connection and starts its reader. The conversation it serves is
+// nil for the notification server.
+func (c *Client) dial(ctx context.Context, addr string, chat *Chat) (*conn, error) {
+	d := net.Dialer{Timeout: c.cfg.Timeout}
+	nc, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	k := newConn(nc, c.Log, chat)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done {
+		nc.Close()
+		return nil, net.ErrClosed
+	}
+	c.conns = append(c.conns, k)
+	c.wg.Go(func() { k.read(c.received) })
+	return k, nil
+}
+
+// received is called by the readers after each event is in the log.
+func (c *Client) received(e Event) {
+	if e.Cmd != "RNG" || e.Chat != nil || !c.cfg.Answer {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.done {
+		c.wg.Go(func() { c.Answer(c.ctx, e) })
+	}
+}
+
+// do sends a command with a transaction id and waits for its answer: the same
+// verb with that id, or an error number.
+func (c *Client) do(ctx context.Context, k *conn, cmd string, args ...string) (Event, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
+	id, from := c.nextID(), c.Log.Len()
+	if err := k.send(cmd, append([]string{id}, args...)...); err != nil {
+		return Event{}, fmt.Errorf("%s: %w", cmd, err)
+	}
+	e, err := c.Log.Wait(ctx, from, func(e Event) bool {
+		return e.Chat == k.chat && (e.Cmd == Closed ||
+			len(e.Args) > 0 && e.Args[0] == id && (e.Cmd == cmd || e.IsError()))
+	})
+	switch {
+	case err != nil:
+		return e, fmt.Errorf("no answer to %s: %w", cmd, err)
+	case e.Cmd == Closed:
+		return e, fmt.Errorf("the server closed the connection instead of answering %s", cmd)
+	case e.IsError():
+		return e, &ServerError{Command: strings.Join(append([]string{cmd}, args...), " "), Code: e.Cmd}
+	}
+	return e, nil
+}
+
+func (c *Client) nextID() string { return fmt.Sprint(c.trid.Add(1)) }
+
+// Chats returns the conversations that were opened or answered, oldest first,
+// left ones included.
+func (c *Client) Chats() []*Chat {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.chats)
+}
+
+// Close signs off politely, ends every conversation and waits for the readers.
+func (c *Client) Close() { c.end((*conn).leave) }
+
+// Kill ends every connection with a reset, as a PC that loses its power: what
+// was received and not read is lost.
+func (c *Client) Kill() { c.end((*conn).reset) }
+
+// Stall stops reading: what arrives from now on stays unread and out of the
+// log. Only Kill is of use after it.
+func (c *Client) Stall() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, k := range c.conns {
+		k.stalled.Store(true)
+	}
+}
+
+func (c *Client) end(how func(*conn)) {
+	c.mu.Lock()
+	c.done = true
+	conns := c.conns
+	c.mu.Unlock()
+	c.cancel()
+	for _, k := range conns {
+		how(k)
+	}
+	c.wg.Wait()
+}

@@ -1,0 +1,146 @@
+#!/usr/bin/python3
+"""A person on XMPP (slixmpp) for the tests: xmpp_peer.py JID PASSWORD HOST PORT CA
+
+Signs in, accepts and returns subscriptions, reports what arrives, and signs in
+again whenever the connection is lost. A message counts as sent when the server
+has answered a ping that follows it in the same stream: event `acked`. (Stream
+management would say the same, but slixmpp 1.8 loses count over a reconnect, and
+with it nothing is sent a second time behind the test's back.)
+
+Commands: msg to body | state to state | attention to | presence show status
+type | subscribe to | unsubscribe to | remove to | accept on | roster |
+archive with [start]
+"""
+import argparse
+import asyncio
+import logging
+import sys
+from datetime import datetime, timezone
+
+import slixmpp
+
+from lines import emit, serve
+
+PLUGINS = ("xep_0030", "xep_0045", "xep_0085", "xep_0115", "xep_0184", "xep_0199",
+           "xep_0203", "xep_0224", "xep_0280", "xep_0313")
+
+
+class Peer(slixmpp.ClientXMPP):
+    def __init__(self, a):
+        super().__init__(a.jid, a.password)
+        self.endpoint = (a.host, a.port)
+        self.ca_certs = a.ca
+        self.leaving = False
+        for plugin in PLUGINS:
+            self.register_plugin(plugin)
+        self["xep_0184"].auto_ack = True
+        self.auto_authorize = self.auto_subscribe = True
+        on = self.add_event_handler
+        on("session_start", self.started)
+        on("message", self.message)
+        on("attention", lambda m: emit("attention", frm=m["from"].bare))
+        on("receipt_received", lambda m: emit("receipt", frm=m["from"].bare, id=m["receipt"]))
+        on("changed_status", self.changed)
+        for state in ("active", "composing", "paused", "inactive", "gone"):
+            on("chatstate_" + state, lambda m, s=state: emit("chatstate", frm=m["from"].bare, state=s))
+        for kind in ("subscribe", "subscribed", "unsubscribe", "unsubscribed"):
+            on("presence_" + kind, lambda p, k=kind: emit("subscription", frm=p["from"].bare, type=k))
+        on("failed_auth", lambda e: emit("refused", err=str(e)))
+        on("disconnected", self.lost)
+
+    def dial(self):
+        self.connect(address=self.endpoint, use_ssl=False, force_starttls=True)
+
+    async def started(self, _):
+        await self.get_roster()
+        self.send_presence()
+        emit("online", jid=self.boundjid.full, roster=self.entries())
+
+    def lost(self, reason):
+        emit("offline", err=str(reason))
+        if not self.leaving:
+            asyncio.get_event_loop().call_later(0.3, self.dial)
+
+    def entries(self):
+        return {jid: self.client_roster[jid]["subscription"] for jid in self.client_roster if jid != self.boundjid.bare}
+
+    async def confirm(self, ident, body):
+        try:
+            await self["xep_0199"].send_ping(self.boundjid.host, timeout=60)
+        except slixmpp.exceptions.IqTimeout:
+            return
+        emit("acked", id=ident, body=body)
+
+    def changed(self, p):
+        emit("presence", frm=p["from"].bare, type=p["type"], show=p["show"], status=p["status"])
+
+    def message(self, m):
+        if m["type"] == "error":
+            emit("error", frm=m["from"].bare, id=m["id"], condition=m["error"]["condition"])
+        elif m["type"] in ("chat", "normal") and m["body"]:
+            emit("msg", frm=m["from"].bare, id=m["id"], body=m["body"], delayed=bool(m["delay"]["stamp"]))
+
+    async def live(self):
+        await serve(self.run)
+        self.leaving = True
+        await self.disconnect(wait=1.0)
+
+    async def run(self, c):
+        op, to = c["op"], c.get("to")
+        if op == "msg":
+            m = self.make_message(mto=to, mbody=c["body"], mtype="chat")
+            m["chat_state"] = "active"
+            m["request_receipt"] = True
+            m["id"] = self.new_id()
+            m.send()
+            asyncio.ensure_future(self.confirm(m["id"], c["body"]))
+            return {"id": m["id"]}
+        if op == "state":
+            m = self.make_message(mto=to, mtype="chat")
+            m["chat_state"] = c["state"]
+            m.send()
+        elif op == "attention":
+            m = self.make_message(mto=to, mtype="headline")
+            m["attention"] = True
+            m.send()
+        elif op == "presence":
+            self.send_presence(pshow=c.get("show"), pstatus=c.get("status"), ptype=c.get("type"))
+        elif op == "subscribe":
+            self.send_presence_subscription(pto=to, ptype="subscribe")
+        elif op == "unsubscribe":
+            self.send_presence_subscription(pto=to, ptype="unsubscribe")
+        elif op == "remove":
+            await self.del_roster_item(to)
+        elif op == "accept":
+            self.auto_authorize = self.auto_subscribe = True if c["on"] else None
+        elif op == "roster":
+            await self.get_roster()
+            return {"roster": self.entries()}
+        elif op == "archive":
+            return {"messages": await self.archive(c["with"], c.get("start"))}
+        else:
+            raise ValueError("unknown op " + op)
+
+    async def archive(self, other, start):
+        found = []
+        start = datetime.fromtimestamp(start, timezone.utc) if start else None
+        async for result in self["xep_0313"].iterate(with_jid=slixmpp.JID(other), start=start, rsm={"max": 50}):
+            inner = result["mam_result"]["forwarded"]["stanza"]
+            if inner["body"] and inner["type"] != "error":
+                found.append({"frm": inner["from"].bare, "id": inner["id"], "body": inner["body"]})
+        return found
+
+
+def main():
+    p = argparse.ArgumentParser()
+    for name in ("jid", "password", "host"):
+        p.add_argument(name)
+    p.add_argument("port", type=int)
+    p.add_argument("ca")
+    logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
+    peer = Peer(p.parse_args())
+    peer.dial()
+    peer.loop.run_until_complete(peer.live())
+
+
+main()
