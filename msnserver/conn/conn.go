@@ -1,0 +1,333 @@
+// Package conn is one client connection: the reader that checks every command
+// against a table before its handler runs, and the queue of what goes out.
+//
+// # Goroutines
+//
+// Serve's caller is the reader: it owns the socket's read side and runs the
+// handlers. A writer goroutine lives only while there is something to write; it
+// drains the whole queue into one Write. Send, SendSettled, HangUp and Close may
+// be called from any goroutine, also with the hub's lock held: they never block.
+// One timer proves deliveries. Serve waits for writer and timer before it
+// returns.
+//
+// # Ends
+//
+// A queue that is full means a client that does not read: it is closed, the
+// sender is never held up. Hang up (a handler returns Bye, or HangUp) lets the
+// queue drain first.
+package conn
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"nudge/msnserver/dialect"
+	"nudge/msnserver/wire"
+)
+
+// Limits.
+const (
+	MaxQueue     = 1 << 20          // bytes that may wait for a client
+	SignInTime   = 60 * time.Second // a client that has not signed in by then is dropped (MSNP.md A.7)
+	writeTime    = 30 * time.Second // for one Write
+	lingerTime   = 2 * time.Second  // for the client to take the last lines and close
+	proofTime    = time.Second      // how long a session must outlive a message (DESIGN.md §3)
+	shrinkBuffer = 64 << 10         // a queue buffer larger than that is not kept
+)
+
+// Bye is what a handler returns to end the connection after what is queued was
+// written.
+var Bye = errors.New("bye")
+
+// Conn is one client. Make one with New.
+type Conn struct {
+	Net net.Conn
+	Log *slog.Logger
+
+	r     *bufio.Reader
+	state State            // reader's
+	d     *dialect.Dialect // reader's until signed in, then constant
+
+	mu      sync.Mutex
+	out     []byte  // queued, not yet taken by the writer
+	marks   []mark  // the messages in out
+	proofs  []proof // written, waiting for their second to pass
+	writing bool    // a writer runs
+	hungUp  bool    // nothing more is queued; the writer closes when it is done
+	closed  bool    // the socket is closed
+	over    bool    // Serve is at its end: a settle can only fail
+	failed  []func(bool)
+	timer   *time.Timer
+	writer  sync.WaitGroup
+	proving sync.WaitGroup // the timer
+}
+
+// mark is a message in the queue: settle is called when byte end of the queue
+// was written.
+type mark struct {
+	end    int
+	settle func(bool)
+}
+
+// proof is a written message that is proved at a time, if the session lives.
+type proof struct {
+	at     time.Time
+	settle func(bool)
+}
+
+// New makes a connection of a socket. r must read from it and hold at least
+// wire.MaxLine bytes.
+func New(c net.Conn, r *bufio.Reader, log *slog.Logger) *Conn {
+	return &Conn{Net: c, Log: log, r: r, state: Fresh}
+}
+
+// Send queues commands. They go out together and in order.
+func (c *Conn) Send(cmds ...wire.Command) { c.SendSettled(nil, cmds...) }
+
+// SendSettled queues commands that carry one message. settle, which may be nil,
+// is called once, never from within SendSettled: true when the last byte was
+// handed to the kernel and the session was still alive a second later, else
+// false.
+func (c *Conn) SendSettled(settle func(bool), cmds ...wire.Command) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over {
+		if settle != nil {
+			go settle(false) // ends by itself: nobody is left to run it
+		}
+		return
+	}
+	if c.closed || c.hungUp {
+		if settle != nil {
+			c.failed = append(c.failed, settle)
+		}
+		return
+	}
+	for _, cmd := range cmds {
+		c.out = cmd.Append(c.out)
+	}
+	if settle != nil {
+		c.marks = append(c.marks, mark{len(c.out), settle})
+	}
+	if len(c.out) > MaxQueue {
+		c.Log.Warn("the client does not read: closed", "queued", len(c.out))
+		c.closeLocked()
+		return
+	}
+	if !c.writing && len(c.out) > 0 {
+		c.writing = true
+		c.writer.Go(c.write)
+	}
+}
+
+// write empties the queue, everything there is in one Write at a time.
+func (c *Conn) write() {
+	var spare []byte
+	for {
+		c.mu.Lock()
+		if len(c.out) == 0 || c.closed {
+			c.writing = false
+			c.mu.Unlock()
+			return
+		}
+		buf, marks, limit := c.out, c.marks, writeTime
+		if c.hungUp {
+			limit = lingerTime
+		}
+		c.out, c.marks = spare[:0], nil
+		c.mu.Unlock()
+
+		c.Net.SetWriteDeadline(time.Now().Add(limit))
+		n, err := c.Net.Write(buf)
+		c.written(marks, n)
+		if err != nil {
+			c.Close()
+		}
+		if spare = buf; cap(spare) > shrinkBuffer {
+			spare = nil
+		}
+	}
+}
+
+// written starts the second that proves the messages within the n bytes
+// written; the others failed.
+func (c *Conn) written(marks []mark, n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := time.Now().Add(proofTime)
+	for _, m := range marks {
+		if m.end > n || c.closed {
+			c.failed = append(c.failed, m.settle)
+			continue
+		}
+		c.proofs = append(c.proofs, proof{at, m.settle})
+		c.arm()
+	}
+}
+
+// arm sets the timer for the oldest proof. c.mu is held.
+func (c *Conn) arm() {
+	if c.timer != nil || len(c.proofs) == 0 || c.closed {
+		return
+	}
+	c.proving.Add(1)
+	c.timer = time.AfterFunc(time.Until(c.proofs[0].at), c.prove)
+}
+
+// prove settles the messages whose second has passed.
+func (c *Conn) prove() {
+	defer c.proving.Done()
+	c.mu.Lock()
+	c.timer = nil
+	var done []proof
+	now := time.Now()
+	for len(c.proofs) > 0 && !c.closed && !c.proofs[0].at.After(now) {
+		done = append(done, c.proofs[0])
+		c.proofs = c.proofs[1:]
+	}
+	c.arm()
+	c.mu.Unlock()
+	for _, p := range done {
+		p.settle(true)
+	}
+}
+
+// HangUp ends the connection after what is queued was written.
+func (c *Conn) HangUp() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.hungUp = true
+	c.Net.SetReadDeadline(time.Now())
+}
+
+// Close ends the connection at once. What was not proved has failed; that is
+// told from Serve, not from here. It may be called more than once.
+func (c *Conn) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closeLocked()
+}
+
+func (c *Conn) closeLocked() {
+	if !c.closed {
+		c.closed = true
+		c.Net.Close()
+	}
+}
+
+// SignedIn tells that the client has proved who it is: it may be silent from
+// now on.
+func (c *Conn) SignedIn() {
+	c.state = SignedIn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.hungUp {
+		c.Net.SetReadDeadline(time.Time{})
+	}
+}
+
+// Speak sets the version the client speaks.
+func (c *Conn) Speak(d *dialect.Dialect) { c.d = d }
+
+// Dialect is the version the client speaks, nil before it is agreed on.
+func (c *Conn) Dialect() *dialect.Dialect { return c.d }
+
+// Enter moves the connection to a state of the sign-in.
+func (c *Conn) Enter(s State) { c.state = s }
+
+// Serve reads and runs commands until the client leaves, breaks the protocol or
+// is hung up on. Then it runs end, which takes the client out of the hub, and
+// tells the fate of every message that is left. A panic in a handler ends only
+// this connection.
+func Serve[S any](c *Conn, p wire.Payloads, t Table[S], s S, end func()) {
+	c.mu.Lock()
+	if !c.hungUp {
+		c.Net.SetReadDeadline(time.Now().Add(SignInTime))
+	}
+	c.mu.Unlock()
+	err := loop(c, p, t, s)
+	switch {
+	case errors.Is(err, Bye), errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), errors.Is(err, io.ErrClosedPipe):
+		c.Log.Debug("connection ended", "err", err)
+	default:
+		c.Log.Info("connection ended", "err", err)
+	}
+	end()
+	c.linger(errors.Is(err, Bye))
+	c.finish()
+}
+
+func loop[S any](c *Conn, p wire.Payloads, t Table[S], s S) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("bug: %v\n%s", r, debug.Stack())
+		}
+	}()
+	for {
+		cmd, err := wire.Read(c.r, p)
+		if err != nil {
+			if c.isHungUp() {
+				return Bye
+			}
+			return err
+		}
+		if err := run(c, t, s, cmd); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *Conn) isHungUp() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.hungUp
+}
+
+// linger closes the connection. A client that is told to go gets what is queued
+// first, and a little time to take it: closing with unread input would make the
+// kernel throw the last lines away.
+func (c *Conn) linger(bye bool) {
+	c.mu.Lock()
+	c.hungUp = true
+	c.mu.Unlock()
+	if bye {
+		c.writer.Wait()
+		if half, ok := c.Net.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+			c.Net.SetReadDeadline(time.Now().Add(lingerTime))
+			io.Copy(io.Discard, io.LimitReader(c.Net, 1<<20))
+		}
+	}
+	c.Close()
+}
+
+// finish waits for writer and timer and settles what is left: nothing of it can
+// be proved any more.
+func (c *Conn) finish() {
+	c.writer.Wait()
+	c.mu.Lock()
+	c.over = true
+	if c.timer != nil && c.timer.Stop() {
+		c.proving.Done()
+	}
+	var left []func(bool)
+	for _, p := range c.proofs {
+		left = append(left, p.settle)
+	}
+	left = append(left, c.failed...)
+	for _, m := range c.marks {
+		left = append(left, m.settle)
+	}
+	c.failed, c.proofs, c.marks, c.out = nil, nil, nil, nil
+	c.mu.Unlock()
+	c.proving.Wait()
+	for _, settle := range left {
+		settle(false)
+	}
+}

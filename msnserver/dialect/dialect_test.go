@@ -1,0 +1,318 @@
+package dialect
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"nudge/bridge/im"
+	"nudge/msnserver/wire"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+var (
+	bob   = im.Person{Addr: im.Addr{ID: "bob@example.com"}, Name: "Bob B"}
+	carol = im.Person{Addr: im.Addr{Net: "xmpp", ID: "carol@example.org"}, Name: "Carol 100%"}
+	lists = Lists{
+		Version: 27, Prompt: true,
+		Groups: []Group{{1, "Friends"}, {2, "Work & play"}},
+		Contacts: []Contact{
+			{Person: bob, On: Forward | Allow | Reverse, Groups: []uint32{1, 2}},
+			{Person: carol, On: Forward | Block},
+			{Person: im.Person{Addr: im.Addr{ID: "dave@example.com"}}, On: Pending},
+		},
+	}
+)
+
+// shapes are all lines a dialect writes, with fixed arguments.
+func shapes(d *Dialect) (out []wire.Command) {
+	add := func(cs ...wire.Command) { out = append(out, cs...) }
+	add(d.SignedIn("4", "alice@example.com", "Alice A"))
+	add(Hotmail(d.Profile(Profile{Handle: "alice@example.com", LoginTime: 1700000000, Ticket: "t=1&p=", ClientIP: "192.0.2.10", ClientPort: 16456})))
+	add(d.Sync(d, "5", lists)...)
+	add(d.Sync(d, "5", Lists{Version: 1, BlockOthers: true})...)
+	add(d.Unchanged("5", 27))
+	for _, l := range []string{"FL", "AL", "BL", "RL"} {
+		add(d.ListBlock("6", l, lists)...)
+	}
+	add(d.Setting("GTC", "7", 28, "N"), d.Setting("BLP", "8", 29, "BL"))
+	for _, group := range []string{"", "1"} {
+		e := Edit{List: "FL", Version: 30, Handle: "eve@example.com", Name: "Eve%20E", Group: group}
+		add(d.Added("9", e), d.Removed("10", e))
+	}
+	for _, l := range []string{"RL", "PL"} {
+		for _, added := range []bool{true, false} {
+			if c, ok := d.ListChanged(im.ListChanged{List: l, Who: carol, Added: added, Version: 31}); ok {
+				add(c)
+			}
+		}
+	}
+	add(d.Renamed("11", 32, "alice@example.com", "Al%20ice"))
+	if d.Knows("PRP") {
+		add(d.Property("12", 33, "PHH", "123%20456"), d.Property("13", 34, "PHW", ""))
+	}
+	if d.Groups != NoGroups {
+		g := Group{ID: 3, Name: "Old pals"}
+		add(d.GroupAdded("14", 35, g), d.GroupRenamed("15", 36, g), d.GroupRemoved("16", 37, g))
+	}
+	add(d.Changed("17", []string{"NLN"}), d.Changed("18", []string{"BSY", "268435456"}))
+	for _, trid := range []string{"19", ""} {
+		add(d.Presence(trid, bob, im.Presence{Status: im.Busy, Caps: 0x10000020}))
+		add(d.Presence(trid, carol, im.Presence{Status: im.Online, Later: true}))
+		add(d.Presence(trid, carol, im.Presence{Later: true}))
+		add(d.Presence(trid, im.Person{Addr: carol.Addr}, im.Presence{Status: im.Away, Later: true}))
+	}
+	add(d.Presence("", bob, im.Presence{}), d.Presence("", carol, im.Presence{}), d.Presence("", bob, im.Presence{Status: im.Hidden}))
+	add(d.Transfer("20", "192.0.2.1:1863", "1.2.3"))
+	for _, who := range []im.Person{bob, carol} {
+		add(d.Ring(d, "192.0.2.1:1863", im.Invitation{From: who, Cookie: "4.5.6", Session: 11752013}))
+		add(d.Present(d, "1", 1, 2, who), d.Joined(d, who), d.Gone(who, false), d.Gone(who, true), d.Said(who, []byte("hi")))
+	}
+	add(d.Pong(), d.URL("21", "/", "http://192.0.2.1/"))
+	return out
+}
+
+func TestGolden(t *testing.T) {
+	for _, d := range versions {
+		var b []byte
+		for _, c := range shapes(d) {
+			b = c.Append(b)
+			if c.Payload != nil {
+				b = append(b, "\r\n"...)
+			}
+		}
+		got := strings.ReplaceAll(string(b), "\r\n", "\n")
+		file := "testdata/" + strings.ToLower(d.Name) + ".golden"
+		if *update {
+			if err := os.WriteFile(file, []byte(got), 0o666); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got != string(want) {
+			t.Errorf("%s differs from %s:\n%s", d.Name, file, got)
+		}
+	}
+}
+
+// TestComplete finds a shape that a version lacks. Shapes that came with a later
+// version than the first are nil before it.
+func TestComplete(t *testing.T) {
+	since := map[string]bool{"Property": true, "GroupAdded": true, "GroupRemoved": true, "GroupRenamed": true}
+	for _, d := range versions {
+		v := reflect.ValueOf(*d)
+		for i := range v.NumField() {
+			if f := v.Type().Field(i); f.Type.Kind() == reflect.Func && v.Field(i).IsNil() && !since[f.Name] {
+				t.Errorf("%s has no %s", d.Name, f.Name)
+			}
+		}
+	}
+}
+
+func TestChoose(t *testing.T) {
+	for _, c := range []struct{ offered, want string }{
+		{"MSNP2", "MSNP2"}, {"MSNP9 MSNP8 CVR0", "MSNP8"}, {"MSNP2 msnp8", "MSNP8"}, {"MSNP7 MSNP6 MSNP2 CVR0", "MSNP2"},
+		{"MSNP99", ""}, {"CVR0", ""}, {"", ""},
+	} {
+		got := ""
+		if d := Choose(strings.Fields(c.offered)); d != nil {
+			got = d.Name
+		}
+		if got != c.want {
+			t.Errorf("%q: %q, want %q", c.offered, got, c.want)
+		}
+	}
+}
+
+func TestAlias(t *testing.T) {
+	old, now := Named("MSNP2"), Named("MSNP8")
+	for _, c := range []struct {
+		d    *Dialect
+		who  im.Addr
+		want string
+	}{
+		{old, im.Addr{Net: "xmpp", ID: "bob@example.org"}, "bob.example.org@hotmail.com"},
+		{old, im.Addr{Net: "xmpp", ID: "bob@hotmail.com"}, "bob@hotmail.com"},
+		{old, im.Addr{ID: "bob@example.org"}, "bob@example.org"},
+		{now, im.Addr{Net: "xmpp", ID: "bob@example.org"}, "bob@example.org"},
+	} {
+		if got := c.d.Handle(c.who); got != c.want {
+			t.Errorf("%s %v: %q, want %q", c.d.Name, c.who, got, c.want)
+		}
+	}
+	want := []string{"bob@x.example.org", "bob.x@example.org"}
+	if got := old.Unalias("bob.x.example.org@Hotmail.com"); !reflect.DeepEqual(got, want) {
+		t.Errorf("Unalias: %q, want %q", got, want)
+	}
+	if got := append(old.Unalias("bob@example.org"), now.Unalias("bob.example.org@hotmail.com")...); got != nil {
+		t.Errorf("Unalias of what is no alias: %q", got)
+	}
+}
+
+func TestEscapeName(t *testing.T) {
+	long := strings.Repeat("é ", 200)
+	for in, want := range map[string]string{"Bob B": "Bob%20B", "": "x@y", " \r\n": "x@y", "a\xffb": "a?b"} {
+		if got := EscapeName(in, "x@y"); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+	got := EscapeName(long, "")
+	if len(got) > maxName || len(got) < maxName-6 || !utf8.ValidString(got) {
+		t.Errorf("long name became %d bytes: %q", len(got), got)
+	}
+	if got := dropLast("ae\u0301"); got != "a" {
+		t.Errorf("a mark is left without its letter: %q", got)
+	}
+}
+
+func TestForwardListIsCut(t *testing.T) {
+	var l Lists
+	for i := range 400 {
+		l.Contacts = append(l.Contacts, Contact{Person: im.Person{Addr: im.Addr{Net: "xmpp", ID: fmt.Sprint(i, "@x")}}, On: Forward})
+	}
+	l.Contacts = append(l.Contacts, Contact{Person: bob, On: Forward | Allow})
+	for _, d := range versions {
+		got := d.fit(l).Contacts
+		if len(got) != d.MaxContacts || got[len(got)-1].ID != bob.ID {
+			t.Errorf("%s: %d contacts, the last is %s", d.Name, len(got), got[len(got)-1].ID)
+		}
+	}
+}
+
+var at = time.Date(2026, 11, 21, 14, 3, 0, 0, time.UTC)
+
+func TestRender(t *testing.T) {
+	const plain = "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=UTF-8\r\n"
+	red := im.Style{Font: "Times New Roman", Effects: "BI", Color: "FF0000"}
+	for _, c := range []struct {
+		version string
+		m       im.Message
+		want    string
+	}{
+		{"MSNP8", im.Message{Text: "hi\nthere"}, plain + "\r\nhi\r\nthere"},
+		{"MSNP8", im.Message{Text: "hi", Raw: []byte("any bytes")}, "any bytes"},
+		{"MSNP8", im.Message{Text: "hi", Raw: []byte("any bytes"), Late: true, At: at}, plain + "\r\n(sent 21 Nov 14:03) hi"},
+		{"MSNP8", im.Message{Text: "hi", Style: red}, plain + "X-MMS-IM-Format: FN=Times%20New%20Roman; EF=BI; CO=ff; CS=0; PF=22\r\n\r\nhi"},
+		{"MSNP2", im.Message{Text: "hi", Style: red}, plain + "\r\nhi"},
+		{"MSNP8", im.Message{Text: "up", Kind: im.Notice}, plain + "X-MMS-IM-Format: FN=MS%20Sans%20Serif; EF=I; CO=808080; CS=0; PF=22\r\n\r\nup"},
+		{"MSNP8", im.Message{Kind: im.Nudge}, plain + "\r\n* Bob sent you a nudge"},
+		{"MSNP8", im.Message{Text: "waves", Kind: im.Emote}, plain + "\r\n* Bob waves"},
+		{"MSNP8", im.Message{Text: "hi", Name: "Eve"}, plain + "\r\nEve: hi"},
+		{"MSNP8", im.Message{Text: "waves", Name: "Eve", Kind: im.Emote}, plain + "\r\n* Eve waves"},
+		{"MSNP8", im.Message{Text: "hi", Own: true}, plain + "\r\n(me elsewhere) hi"},
+		{"MSNP8", im.Message{Text: "hi", Rel: im.Rel{Kind: im.Edit}}, plain + "\r\n* corrected: hi"},
+		{"MSNP8", im.Message{Text: "hi", Name: "Eve", Rel: im.Rel{Kind: im.Edit}}, plain + "\r\n* Eve corrected: hi"},
+		{"MSNP8", im.Message{Rel: im.Rel{Kind: im.Retract}}, plain + "\r\n* Bob deleted a message"},
+		{"MSNP8", im.Message{Text: "hi", Rel: im.Rel{Kind: im.Retract}}, plain + "\r\n* Bob deleted: \"hi\""},
+		{"MSNP8", im.Message{Text: "👍", Rel: im.Rel{Kind: im.React}}, plain + "\r\n* Bob reacted 👍"},
+		{"MSNP8", im.Message{Text: "key came", Rel: im.Rel{Kind: im.Resolve}}, plain + "\r\nkey came"},
+		{"MSNP8", im.Message{Text: "http://box/m/x", File: &im.File{Name: "a.jpg", Size: 1234567}}, plain + "\r\n* Bob sent a file: a.jpg (1.2 MB)\r\nhttp://box/m/x"},
+		{"MSNP8", im.Message{File: &im.File{Name: "a.jpg"}}, plain + "\r\n* Bob sent a file: a.jpg"},
+		{"MSNP8", im.Message{}, ""},
+	} {
+		var got string
+		for _, p := range Named(c.version).Render(c.m, "Bob") {
+			got += string(p)
+		}
+		if got != c.want {
+			t.Errorf("%s %+v:\n got %q\nwant %q", c.version, c.m, got, c.want)
+		}
+	}
+}
+
+func TestSplitText(t *testing.T) {
+	words := strings.TrimSpace(strings.Repeat("word ", 1000))
+	emoji := strings.Repeat("👍", 1000)
+	for _, text := range []string{words, emoji, strings.Repeat("x", 1400), strings.Repeat("x", 1401), "short", strings.Repeat("x", 1400) + " y"} {
+		parts := splitText(text, maxText)
+		for _, p := range parts {
+			if len(p) > maxText || !utf8.ValidString(p) || p == "" || strings.TrimSpace(p) != p {
+				t.Errorf("part of %d bytes: %.20q", len(p), p)
+			}
+		}
+		if got := strings.Join(parts, " "); text != emoji && len(parts) > 1 && strings.Contains(text, " ") && got != text {
+			t.Errorf("%.20q… came back as %.20q…", text, got)
+		}
+		if got := strings.Join(parts, ""); !strings.Contains(text, " ") && got != text {
+			t.Errorf("%.20q… came back as %.20q…", text, got)
+		}
+	}
+	for _, p := range Named("MSNP8").Render(im.Message{Text: words, Style: im.Style{Effects: "B"}, Late: true, At: at, Name: "Eve"}, "") {
+		if len(p) > wire.MaxMessage {
+			t.Errorf("a payload of %d bytes", len(p))
+		}
+	}
+}
+
+var payloads = []struct {
+	in   string
+	want im.Event
+	ok   bool
+}{
+	{"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=UTF-8\r\n\r\nhé\r\nthere", im.Message{Text: "hé\nthere"}, true},
+	{"MIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\nh\xe9", im.Message{Text: "hé"}, true},
+	{"Content-Type: text/plain\n\nhé", im.Message{Text: "hé"}, true},
+	{"Content-Type: text/plain; charset=shift_jis\r\n\r\n\x82\xa0", im.Message{Text: "あ"}, true},
+	{"Content-Type: text/plain; charset=nonsense\r\n\r\nhi\x00\x08", im.Message{Text: "hi"}, true},
+	{"Content-Type: text/plain\r\nX-MMS-IM-Format: FN=MS%20Sans%20Serif; EF=BI; CO=8080ff; CS=0; PF=22\r\n\r\nhi", im.Message{Text: "hi", Style: im.Style{Font: "MS Sans Serif", Effects: "BI", Color: "ff8080"}}, true},
+	{"Content-Type: text/plain\r\nX-MMS-IM-Format: FN=Arial; EF=; CO=0\r\n\r\n/me waves", im.Message{Kind: im.Emote, Text: "waves", Style: im.Style{Font: "Arial"}}, true},
+	{"MIME-Version: 1.0\r\nContent-Type: text/x-msmsgscontrol\r\nTypingUser: bob@example.com\r\n\r\n\r\n", im.Typing{On: true}, true},
+	{"MIME-Version: 1.0\r\nContent-Type: text/x-msnmsgr-datacast\r\n\r\nID: 1\r\n\r\n\r\n", im.Message{Kind: im.Nudge}, true},
+	{"MIME-Version: 1.0\r\nContent-Type: text/x-msnmsgr-datacast\r\n\r\nID: 2\r\n\r\n\r\n", im.Message{}, true},
+	{"MIME-Version: 1.0\r\nContent-Type: text/x-clientcaps\r\n\r\nClient-Name: x", im.Message{}, true},
+	{"just words", nil, false},
+	{"", nil, false},
+}
+
+func TestParse(t *testing.T) {
+	for _, p := range payloads {
+		got, ok := Parse([]byte(p.in))
+		if m, isMessage := got.(im.Message); isMessage {
+			if string(m.Raw) != p.in {
+				t.Errorf("%q: Raw is %q", p.in, m.Raw)
+			}
+			m.Raw = nil
+			got = m
+		}
+		if ok != p.ok || !reflect.DeepEqual(got, p.want) {
+			t.Errorf("%q: %+v, %v, want %+v", p.in, got, ok, p.want)
+		}
+	}
+	if got, ok := Parse(TypingNote("bob@example.com")); !ok || got != (im.Typing{On: true}) {
+		t.Errorf("our own typing note reads as %+v", got)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, p := range payloads {
+		f.Add([]byte(p.in))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		ev, _ := Parse(b)
+		m, ok := ev.(im.Message)
+		if !ok {
+			return
+		}
+		if !utf8.ValidString(m.Text) || strings.ContainsAny(m.Text, "\r\x00") || !utf8.ValidString(m.Font) {
+			t.Fatalf("%q read as %+v", b, m)
+		}
+		m.Raw, m.Late, m.At = nil, true, at
+		for _, d := range versions {
+			for _, p := range d.Render(m, "Bob") {
+				if len(p) > wire.MaxMessage+len(b) {
+					t.Fatalf("%q rendered as %d bytes", b, len(p))
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,223 @@
+package dialect
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"nudge/bridge/im"
+	"nudge/msnserver/wire"
+)
+
+// blocks are the lists in the order in which they are handed out.
+var blocks = []struct {
+	name string
+	on   On
+}{{"FL", Forward}, {"AL", Allow}, {"BL", Block}, {"RL", Reverse}}
+
+// GroupZero is what the implicit group is called (MSNP.md B.6.3).
+const GroupZero = "Other Contacts"
+
+// fit makes lists that a client of this version can take: pending contacts are
+// on the reverse list only, so that it asks about them (MSNP.md K.8), and what
+// is too much for its forward list is left out, foreign contacts first (K.21).
+func (d *Dialect) fit(l Lists) Lists {
+	cs := make([]Contact, 0, len(l.Contacts))
+	for _, c := range l.Contacts {
+		if c.On&Pending != 0 {
+			c.On = c.On&^Pending | Reverse
+		}
+		cs = append(cs, c)
+	}
+	friends := 0
+	for _, c := range byKeep(cs) {
+		if c.On&Forward == 0 {
+			continue
+		}
+		if friends++; friends > d.MaxContacts {
+			c.On &^= Forward
+		}
+	}
+	l.Contacts = slices.DeleteFunc(cs, func(c Contact) bool { return c.On == 0 })
+	return l
+}
+
+// byKeep orders the entries of cs by who is kept when there is no room: people
+// of this box first.
+func byKeep(cs []Contact) []*Contact {
+	ps := make([]*Contact, len(cs))
+	for i := range cs {
+		ps[i] = &cs[i]
+	}
+	slices.SortStableFunc(ps, func(x, y *Contact) int {
+		return cmp.Compare(min(len(x.Net), 1), min(len(y.Net), 1))
+	})
+	return ps
+}
+
+func prompt(l Lists) string {
+	if l.Prompt {
+		return "A"
+	}
+	return "N"
+}
+
+func others(l Lists) string {
+	if l.BlockOthers {
+		return "BL"
+	}
+	return "AL"
+}
+
+func unchanged2(trid string, version uint64) wire.Command {
+	return wire.Line("SYN", trid, number(version))
+}
+
+func sync2(d *Dialect, trid string, l Lists) []wire.Command {
+	out := []wire.Command{
+		unchanged2(trid, l.Version),
+		setting2("GTC", trid, l.Version, prompt(l)),
+		setting2("BLP", trid, l.Version, others(l)),
+	}
+	for _, b := range blocks {
+		out = append(out, d.ListBlock(trid, b.name, l)...)
+	}
+	return out
+}
+
+// sync8 always has group 0: libpurple needs an LSG to finish, and BitlBee the
+// exact counts (MSNP.md B.6.4).
+func sync8(d *Dialect, trid string, l Lists) []wire.Command {
+	l = d.fit(l)
+	out := []wire.Command{
+		wire.Line("SYN", trid, number(l.Version), number(len(l.Contacts)), number(len(l.Groups)+1)),
+		wire.Line("GTC", prompt(l)),
+		wire.Line("BLP", others(l)),
+		wire.Line("LSG", "0", wire.Escape(GroupZero), "0"),
+	}
+	for _, g := range l.Groups {
+		out = append(out, wire.Line("LSG", number(g.ID), EscapeGroup(g.Name), "0"))
+	}
+	for _, c := range l.Contacts {
+		args := []string{d.Handle(c.Addr), d.name(c.Person), number(int(c.On))}
+		if c.On&Forward != 0 {
+			args = append(args, groupIDs(c))
+		}
+		out = append(out, wire.Line("LST", args...))
+	}
+	return out
+}
+
+// ListBlock is one list in the form with transaction id, version, position and
+// total, also for the explicit LST of a client (MSNP.md B.7). It is nil when
+// there is no list of that name.
+func (d *Dialect) ListBlock(trid, list string, l Lists) (out []wire.Command) {
+	i := slices.IndexFunc(blocks, func(b struct {
+		name string
+		on   On
+	}) bool {
+		return b.name == list
+	})
+	if i < 0 {
+		return nil
+	}
+	l = d.fit(l)
+	cs := slices.DeleteFunc(l.Contacts, func(c Contact) bool { return c.On&blocks[i].on == 0 })
+	version, total := number(l.Version), number(len(cs))
+	if len(cs) == 0 {
+		return []wire.Command{wire.Line("LST", trid, list, version, "0", "0")}
+	}
+	for n, c := range cs {
+		args := []string{trid, list, version, number(n + 1), total, d.Handle(c.Addr), d.name(c.Person)}
+		if d.Groups == Numbered && blocks[i].on == Forward {
+			args = append(args, groupIDs(c))
+		}
+		out = append(out, wire.Line("LST", args...))
+	}
+	return out
+}
+
+// groupIDs is the list of a contact's groups, group 0 when he is in none.
+func groupIDs(c Contact) string {
+	if len(c.Groups) == 0 {
+		return "0"
+	}
+	ids := make([]string, len(c.Groups))
+	for i, g := range c.Groups {
+		ids[i] = number(g)
+	}
+	return strings.Join(ids, ",")
+}
+
+// maxGroupName is the longest group name in bytes, escaped (MSNP.md A.5).
+const maxGroupName = 61
+
+// EscapeGroup writes a group name as an argument, cut to what clients take.
+func EscapeGroup(name string) string {
+	e := wire.Escape(strings.ToValidUTF8(name, "?"))
+	for len(e) > maxGroupName {
+		name = dropLast(name)
+		e = wire.Escape(strings.ToValidUTF8(name, "?"))
+	}
+	return e
+}
+
+func setting2(verb, trid string, version uint64, value string) wire.Command {
+	return wire.Line(verb, trid, number(version), value)
+}
+
+// added2 carries the group too, where the version has groups.
+func added2(trid string, e Edit) wire.Command {
+	c := wire.Line("ADD", trid, e.List, number(e.Version), e.Handle, e.Name)
+	if e.Group != "" {
+		c.Args = append(c.Args, e.Group)
+	}
+	return c
+}
+
+func removed2(trid string, e Edit) wire.Command {
+	c := wire.Line("REM", trid, e.List, number(e.Version), e.Handle)
+	if e.Group != "" {
+		c.Args = append(c.Args, e.Group)
+	}
+	return c
+}
+
+// ListChanged tells that somebody else put who on a list or took him off
+// (MSNP.md B.9.1). A pending contact comes as an entry of the reverse list;
+// leaving the pending list is not worth a line here.
+func (d *Dialect) ListChanged(ev im.ListChanged) (c wire.Command, ok bool) {
+	e := Edit{List: ev.List, Version: ev.Version, Handle: d.Handle(ev.Who.Addr), Name: d.name(ev.Who)}
+	if e.List == "PL" {
+		if e.List = "RL"; !ev.Added {
+			return c, false
+		}
+	}
+	if ev.Added {
+		return d.Added("0", e), true
+	}
+	return d.Removed("0", e), true
+}
+
+func renamed2(trid string, version uint64, handle, name string) wire.Command {
+	return wire.Line("REA", trid, number(version), handle, name)
+}
+
+func property5(trid string, version uint64, key, value string) wire.Command {
+	if value == "" {
+		return wire.Line("PRP", trid, number(version), key)
+	}
+	return wire.Line("PRP", trid, number(version), key, value)
+}
+
+func groupAdded7(trid string, version uint64, g Group) wire.Command {
+	return wire.Line("ADG", trid, number(version), EscapeGroup(g.Name), number(g.ID), "0")
+}
+
+func groupRemoved7(trid string, version uint64, g Group) wire.Command {
+	return wire.Line("RMG", trid, number(version), number(g.ID))
+}
+
+func groupRenamed7(trid string, version uint64, g Group) wire.Command {
+	return wire.Line("REG", trid, number(version), number(g.ID), EscapeGroup(g.Name), "0")
+}
