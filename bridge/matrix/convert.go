@@ -1,0 +1,264 @@
+package matrix
+
+import (
+	"cmp"
+	"encoding/json"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/id"
+
+	"nudge/bridge/im"
+)
+
+// scene is what conversion needs to know of where an event happened.
+type scene struct {
+	me   id.UserID
+	conv string    // Message.Conv
+	with id.UserID // the other person of a direct room, "" in a group
+	name string    // of the sender
+}
+
+// Texts for what an old client can't be shown otherwise.
+const (
+	textEncrypted = "sent an encrypted message that this box can't read yet. Read it in another Matrix app."
+	textUnknown   = "sent something that this box can't show. Look at it in another Matrix app."
+	textVerify    = "wants to verify this account. Do that in another Matrix app."
+	textCall      = "is calling. Answer in another Matrix app."
+)
+
+// extra are the fields that boxes add to their events.
+type extra struct {
+	Nudge  bool   `json:"appliance.nudge,omitempty"`
+	Origin string `json:"appliance.origin,omitempty"` // box + "/" + the message's id there
+}
+
+// convert is what a timeline event means as a message. Not ok: it has nothing
+// to say.
+func convert(e *evt, s scene) (msg im.Message, ok bool) {
+	if e.StateKey != nil || len(e.Unsigned.RedactedBy) > 0 {
+		return msg, false
+	}
+	msg = im.Message{
+		ID: string(e.ID), Conv: s.conv, From: im.Addr{Net: Name, ID: string(e.Sender)},
+		Own: e.Sender == s.me, At: time.UnixMilli(e.At),
+	}
+	if !msg.Own && e.Sender != s.with {
+		msg.Name = cmp.Or(s.name, e.Sender.Localpart(), string(e.Sender))
+	}
+	switch e.Type {
+	case event.EventMessage.Type, event.EventSticker.Type:
+		ok = convertMessage(e, &msg)
+	case event.EventEncrypted.Type:
+		msg.Kind, msg.Text, ok = im.Notice, textEncrypted, true
+	case event.EventReaction.Type:
+		c, _ := decode[event.ReactionEventContent](e.Content)
+		msg.Rel = im.Rel{Kind: im.React, To: string(c.RelatesTo.GetAnnotationID())}
+		msg.Text, ok = tidy(c.RelatesTo.GetAnnotationKey()), msg.Rel.To != ""
+	case event.EventRedaction.Type:
+		c, _ := decode[event.RedactionEventContent](e.Content)
+		msg.Rel = im.Rel{Kind: im.Retract, To: string(cmp.Or(c.Redacts, e.Redacts))}
+		ok = msg.Rel.To != ""
+	case "m.poll.start", "org.matrix.msc3381.poll.start":
+		msg.Kind, msg.Text, ok = im.Notice, pollText(e.Content), true
+	case "m.call.invite":
+		msg.Kind, msg.Text, ok = im.Notice, textCall, true
+	}
+	return msg, ok
+}
+
+func convertMessage(e *evt, msg *im.Message) bool {
+	if content := strings.TrimSpace(string(e.Content)); content == "{}" || content == "" {
+		return false // was redacted
+	}
+	c, ok := decode[event.MessageEventContent](e.Content)
+	if !ok {
+		msg.Kind, msg.Text = im.Notice, textUnknown
+		return true
+	}
+	if x, _ := decode[extra](e.Content); x.Nudge {
+		msg.Kind = im.Nudge
+		return true
+	}
+	thread := false
+	switch rel := c.RelatesTo; {
+	case rel.GetReplaceID() != "":
+		msg.Rel = im.Rel{Kind: im.Edit, To: string(rel.GetReplaceID())}
+		if c.NewContent != nil {
+			c = *c.NewContent
+		}
+	case rel.GetNonFallbackReplyTo() != "":
+		msg.Rel = im.Rel{Kind: im.Reply, To: string(rel.GetReplyTo())}
+		c.Body = event.TrimReplyFallbackText(c.Body)
+		thread = rel.GetThreadParent() != ""
+	default:
+		thread = rel.GetThreadParent() != ""
+	}
+	if e.Type == event.EventSticker.Type {
+		c.MsgType = event.CapMsgSticker
+	}
+	fill(msg, &c)
+	if thread {
+		msg.Text = "(thread) " + msg.Text
+	}
+	return msg.Text != "" || msg.File != nil
+}
+
+// fill sets kind, text, style and file from a message's content.
+func fill(msg *im.Message, c *event.MessageEventContent) {
+	switch c.MsgType {
+	case event.MsgText, event.MsgEmote, event.MsgNotice, "":
+		msg.Text = c.Body
+		if c.Format == event.FormatHTML && c.FormattedBody != "" {
+			if text, style := fromHTML(c.FormattedBody); text != "" {
+				msg.Text, msg.Style = text, style
+			}
+		}
+		switch c.MsgType {
+		case event.MsgEmote:
+			msg.Kind = im.Emote
+		case event.MsgNotice:
+			msg.Kind = im.Notice
+		}
+	case event.MsgLocation:
+		msg.Text = strings.TrimSpace(c.Body + " " + c.GeoURI)
+	case event.MsgVerificationRequest:
+		msg.Kind, msg.Text = im.Notice, textVerify
+	case event.MsgImage, event.MsgFile, event.MsgVideo, event.MsgAudio, event.CapMsgSticker:
+		fillFile(msg, c)
+	default:
+		if msg.Text = c.Body; msg.Text == "" {
+			msg.Kind, msg.Text = im.Notice, textUnknown
+		}
+	}
+	msg.Text = tidy(msg.Text)
+}
+
+func fillFile(msg *im.Message, c *event.MessageEventContent) {
+	what := map[event.MessageType]string{
+		event.MsgImage: "picture", event.MsgVideo: "video", event.MsgAudio: "sound", event.CapMsgSticker: "sticker",
+	}[c.MsgType]
+	name := tidy(c.GetFileName())
+	msg.Text = "[" + strings.TrimSpace(cmp.Or(what, "file")+" "+name) + "]"
+	if caption := c.GetCaption(); caption != "" {
+		msg.Text += " " + caption
+	}
+	if c.URL == "" {
+		return // encrypted or broken: there is nothing to open
+	}
+	msg.File = &im.File{Ref: string(c.URL), Name: name}
+	if c.Info != nil {
+		msg.File.Type, msg.File.Size = c.Info.MimeType, int64(max(c.Info.Size, 0))
+		msg.File.W, msg.File.H = max(c.Info.Width, 0), max(c.Info.Height, 0)
+	}
+}
+
+// pollText is a poll as text (MSC3381 and its stable form).
+func pollText(raw json.RawMessage) string {
+	type words struct {
+		Body string `json:"org.matrix.msc1767.text"`
+		Text []struct {
+			Body string `json:"body"`
+		} `json:"m.text"`
+	}
+	type poll struct {
+		Question words   `json:"question"`
+		Answers  []words `json:"answers"`
+	}
+	c, ok := decode[struct {
+		Unstable *poll `json:"org.matrix.msc3381.poll.start"`
+		Stable   *poll `json:"m.poll"`
+	}](raw)
+	p := c.Stable
+	if p == nil {
+		p = c.Unstable
+	}
+	if !ok || p == nil {
+		return "started a poll. Vote in another Matrix app."
+	}
+	read := func(w words) string {
+		if len(w.Text) > 0 {
+			return w.Text[0].Body
+		}
+		return w.Body
+	}
+	var b strings.Builder
+	b.WriteString("asks: " + read(p.Question))
+	for _, a := range p.Answers {
+		b.WriteString("\n- " + read(a))
+	}
+	b.WriteString("\n(vote in another Matrix app)")
+	return tidy(b.String())
+}
+
+// tidy makes text from the network fit to be passed on: valid UTF-8, no
+// control characters but line breaks and tabs.
+func tidy(s string) string {
+	s = strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n")
+	bad := func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }
+	if utf8.ValidString(s) && !strings.ContainsFunc(s, bad) {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		if bad(r) {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+}
+
+// content is what an outgoing message says in Matrix terms. The type is one
+// that SendMessageEvent takes; retractions are not sent so.
+func content(m im.Message, to id.EventID, origin string) (event.Type, any) {
+	x := extra{Origin: origin}
+	if m.Rel.Kind == im.React {
+		return event.EventReaction, struct {
+			event.ReactionEventContent
+			extra
+		}{event.ReactionEventContent{RelatesTo: event.RelatesTo{Type: event.RelAnnotation, EventID: to, Key: m.Text}}, x}
+	}
+	c := event.MessageEventContent{MsgType: event.MsgText, Body: tidy(m.Text)}
+	switch m.Kind {
+	case im.Emote:
+		c.MsgType = event.MsgEmote
+	case im.Notice:
+		c.MsgType = event.MsgNotice
+	case im.Nudge:
+		c.MsgType, c.Body, x.Nudge = event.MsgEmote, "sent you a nudge", true
+	}
+	if html := toHTML(c.Body, m.Style); html != "" && m.Kind != im.Nudge {
+		c.Format, c.FormattedBody = event.FormatHTML, html
+	}
+	if f := m.File; f != nil {
+		c.MsgType, c.FileName, c.URL = mediaType(f.Type), f.Name, id.ContentURIString(f.Ref)
+		c.Body = cmp.Or(c.Body, f.Name)
+		c.Info = &event.FileInfo{MimeType: f.Type, Size: int(f.Size), Width: f.W, Height: f.H}
+	}
+	switch m.Rel.Kind {
+	case im.Edit:
+		c.SetEdit(to)
+	case im.Reply:
+		c.RelatesTo = (&event.RelatesTo{}).SetReplyTo(to)
+	}
+	return event.EventMessage, struct {
+		event.MessageEventContent
+		extra
+	}{c, x}
+}
+
+// mediaType is the message type for a MIME type.
+func mediaType(mime string) event.MessageType {
+	kind, _, _ := strings.Cut(mime, "/")
+	switch kind {
+	case "image":
+		return event.MsgImage
+	case "audio":
+		return event.MsgAudio
+	case "video":
+		return event.MsgVideo
+	}
+	return event.MsgFile
+}

@@ -1,0 +1,258 @@
+package matrix
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"maunium.net/go/mautrix"
+	"maunium.net/go/mautrix/event"
+
+	"nudge/bridge/im"
+)
+
+// link is one logged-in account. It implements im.Link.
+type link struct {
+	net   *Network
+	log   *slog.Logger
+	user  im.Addr // the account of this box
+	host  im.Host
+	kv    im.KV
+	http  *http.Transport
+	cli   *mautrix.Client
+	media *http.Client      // without a time limit: streams
+	box   string            // session.Box
+	form  map[string]string // the log-in form
+
+	mem   *memory
+	track *tracker
+
+	out     chan delivery // to the emitter
+	changed chan struct{} // memory changed without a delivery: look again
+	errands chan func(context.Context) error
+	account chan struct{} // the turn to read, change and write account data
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	wg     sync.WaitGroup // sync loop, emitter, errands
+	done   chan struct{}  // closed when all of them are gone
+	closed sync.Once
+
+	mu       sync.Mutex
+	presence event.Presence // what /sync is to say of us
+}
+
+// delivery is what the emitter hands to the hub in one Batch.
+type delivery struct {
+	events []im.Event
+	mark   []byte
+}
+
+// errClosed is the cause of a link that Close ended.
+var errClosed = errors.New("closed")
+
+// newLink signs in. ctx is for signing in only.
+func (n *Network) newLink(ctx context.Context, login im.Login) (*link, error) {
+	f := login.Fields
+	kv := login.Host.KV(login.User)
+	s, err := loadSession(ctx, kv, f)
+	if err != nil {
+		return nil, err
+	}
+	tr, err := n.transportFor(f["ca"])
+	if err != nil {
+		return nil, err
+	}
+	base := discover(ctx, &http.Client{Transport: tr}, f["homeserver"], f["user"], s.Homeserver)
+	cli, err := mautrix.NewClient(base, "", "")
+	if err != nil || cli.HomeserverURL.Host == "" {
+		return nil, &im.Lost{Class: im.Credentials, Text: fmt.Sprintf("%q is not a homeserver. Give a server name such as example.org, or a URL.", f["homeserver"])}
+	}
+	cli.Client = &http.Client{Transport: tr, Timeout: 3 * time.Minute}
+	cli.ResponseSizeLimit = 48 << 20
+	cli.UserAgent = "nudge"
+	if err := signIn(ctx, cli, kv, &s, f); err != nil {
+		return nil, err
+	}
+	mem, err := loadMemory(kv, cli.UserID)
+	if err != nil {
+		return nil, err
+	}
+	l := &link{
+		net: n, log: n.log.With("net", Name, "account", login.User.ID), user: login.User, host: login.Host, kv: kv,
+		http: tr, cli: cli, media: &http.Client{Transport: tr}, box: s.Box, form: f,
+		mem: mem, track: newTracker(),
+		out: make(chan delivery, 16), changed: make(chan struct{}, 1),
+		errands: make(chan func(context.Context) error, 64), account: make(chan struct{}, 1),
+		done: make(chan struct{}), presence: event.PresenceOffline,
+	}
+	l.ctx, l.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	if a, ok := login.Host.Account(login.User.ID); ok {
+		l.presence, _ = presenceOut(a.Now)
+	}
+	return l, nil
+}
+
+// start sets the three goroutines going. The first that fails ends the link.
+func (l *link) start() {
+	for _, run := range []func(context.Context) error{l.follow, l.emit, l.runErrands} {
+		l.wg.Go(func() {
+			if err := run(l.ctx); err != nil {
+				l.cancel(err)
+			}
+		})
+	}
+	go func() {
+		l.wg.Wait()
+		if l.http != l.net.transport {
+			l.http.CloseIdleConnections()
+		}
+		close(l.done)
+	}()
+}
+
+// Wait returns when the link has ended.
+func (l *link) Wait() error {
+	<-l.done
+	if err := context.Cause(l.ctx); !errors.Is(err, errClosed) {
+		lost := asLost(err)
+		l.log.Info("matrix link ended", "class", lost.Class, "why", lost.Text)
+		return lost
+	}
+	return nil
+}
+
+// Close signs off and ends the link.
+func (l *link) Close() error {
+	l.closed.Do(func() {
+		if context.Cause(l.ctx) == nil && l.saying() != event.PresenceOffline {
+			ctx, cancel := context.WithTimeout(l.ctx, 2*time.Second)
+			if err := l.putPresence(ctx, event.PresenceOffline, nil); err != nil {
+				l.log.Debug("presence at sign-off", "err", words(err))
+			}
+			cancel()
+		}
+		l.cancel(errClosed)
+	})
+	<-l.done
+	return nil
+}
+
+// bound is ctx that also ends with the link.
+func (l *link) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(l.ctx, func() { cancel(errEnded) })
+	return ctx, func() { stop(); cancel(nil) }
+}
+
+// Handle carries one event of the user out (im.Link).
+func (l *link) Handle(ctx context.Context, _ im.Addr, ev im.Event) error {
+	ctx, done := l.bound(ctx)
+	defer done()
+	if l.ctx.Err() != nil {
+		return errEnded
+	}
+	switch ev := ev.(type) {
+	case im.Message:
+		return l.send(ctx, ev)
+	case im.ContactEdit:
+		return l.edit(ctx, ev)
+	case im.PresenceChanged:
+		return l.show(ctx, ev.Now)
+	case im.Typing:
+		return l.typing(ctx, ev)
+	case im.Receipt:
+		return l.markRead(ctx, ev)
+	}
+	return im.ErrUnsupported
+}
+
+// deliver queues events for the hub, in order.
+func (l *link) deliver(ctx context.Context, d delivery) error {
+	select {
+	case l.out <- d:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-l.ctx.Done():
+		return errEnded
+	}
+}
+
+// poke makes the emitter look for changes of roster and presence.
+func (l *link) poke() {
+	select {
+	case l.changed <- struct{}{}:
+	default:
+	}
+}
+
+// emit is the emitter: the one place that calls Inbox.Accept. Changes of the
+// contact list and of presence that memory shows go ahead of the events.
+func (l *link) emit(ctx context.Context) error {
+	var seen view
+	for {
+		var d delivery
+		select {
+		case <-ctx.Done():
+			return nil
+		case d = <-l.out:
+		case <-l.changed:
+		}
+		events := append(seen.update(l.mem, time.Now(), l.window()), d.events...)
+		if len(events) == 0 && d.mark == nil {
+			continue
+		}
+		err := l.host.Accept(ctx, im.Batch{User: l.user, Events: events, Mark: d.mark}, l.settled)
+		if err != nil && ctx.Err() == nil {
+			return fmt.Errorf("hand over events: %w", err)
+		}
+	}
+}
+
+// settled ends the link when the hub kept nothing of a batch: the next link
+// starts from the mark on disk and brings it again.
+func (l *link) settled(err error) {
+	if err != nil {
+		l.cancel(&im.Lost{Class: im.Retry, Text: "The box could not store what Matrix brought. It fetches it again by itself."})
+	}
+}
+
+// runErrands does what nobody waits for, one after the other.
+func (l *link) runErrands(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case do := <-l.errands:
+			if err := l.retry(ctx, func() error { return do(ctx) }); err != nil && ctx.Err() == nil {
+				l.log.Warn("matrix errand failed", "err", words(err))
+			}
+		}
+	}
+}
+
+// errand queues do for runErrands.
+func (l *link) errand(ctx context.Context, do func(context.Context) error) {
+	select {
+	case l.errands <- do:
+	case <-ctx.Done():
+	}
+}
+
+// number is a setting that counts something.
+func (l *link) number(key string, standard int) int {
+	if n, err := strconv.Atoi(l.host.Setting(l.user, key)); err == nil && n >= 0 {
+		return n
+	}
+	return standard
+}
+
+func (l *link) window() time.Duration {
+	return time.Duration(l.number("presence-window", 5)) * time.Minute
+}

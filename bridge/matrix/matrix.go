@@ -1,0 +1,139 @@
+// Package matrix makes a user's own Matrix account a network of the box.
+//
+// # Idea
+//
+// A Link is one logged-in device that follows /sync by itself. Each response
+// is first written into the link's memory (which rooms there are, who is in
+// them, which are encrypted), then turned into im events by convert.go, which
+// is pure, and handed over as one Batch whose Mark is the position after it.
+// The position on disk is the hub's; nothing here stores one. When a response
+// leaves a gap, the gap is fetched before the response counts.
+//
+// What the box knows of rooms is private to the link and kept in its im.KV; it
+// is put on disk before the mark that passed it, so it may run ahead of the
+// mark but never behind, and reading the same changes twice does no harm.
+//
+// # Encryption
+//
+// Encrypted rooms can't be read or written yet. A room once known as encrypted
+// stays so for ever, on disk too. That a room is not encrypted is never
+// believed from disk: it is asked of the server once per connection before the
+// first message, and no answer means no message.
+//
+// # Goroutines
+//
+// A link owns three, and Close waits for all of them: the sync loop (the only
+// one that reads /sync), the emitter (the only caller of Inbox.Accept, so that
+// order is one), and the errands (joins and profile look-ups that nothing
+// waits for). Handle, Find, Open and Upload run on the caller's goroutine.
+// memory has one mutex, never held across I/O.
+//
+// # Caveats
+//
+// Matrix rate limits with 429 and answers either a Retry-After header or
+// retry_after_ms in the body; both are obeyed. An answer lost on the way is
+// repeated with the same transaction id, which the server knows to be the same
+// event. Because not every server shows transaction ids in history, each event
+// also carries the field appliance.origin: the box and the message's own id.
+package matrix
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"nudge/bridge/im"
+)
+
+// Name is the network's name in im.Addr.Net.
+const Name = "matrix"
+
+// Network is the Matrix network; make it with New. It holds only what all
+// links share: the connection pool and the turn for big first syncs.
+type Network struct {
+	log       *slog.Logger
+	transport *http.Transport
+	firstSync chan struct{} // one at a time: a first sync may be 48 MiB
+	pause     time.Duration // first wait after a failed request, doubled each time
+}
+
+// New makes the network. Logs carry no message bodies and no secrets.
+func New(log *slog.Logger) *Network {
+	return &Network{
+		log:       log,
+		transport: newTransport(nil),
+		firstSync: make(chan struct{}, 1),
+		pause:     time.Second,
+	}
+}
+
+func newTransport(roots *x509.CertPool) *http.Transport {
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSClientConfig:       &tls.Config{RootCAs: roots},
+		TLSHandshakeTimeout:   15 * time.Second,
+		ForceAttemptHTTP2:     true,
+		HTTP2:                 &http.HTTP2Config{SendPingTimeout: 45 * time.Second, PingTimeout: 15 * time.Second},
+		MaxIdleConnsPerHost:   64, // each link pins one connection with its long poll
+		IdleConnTimeout:       90 * time.Second,
+		ResponseHeaderTimeout: 2 * time.Minute, // long polls end after 30 s, first syncs may take long
+	}
+}
+
+// Fields is the log-in form of an own account.
+func (n *Network) Fields() []im.Field {
+	return []im.Field{
+		{Key: "homeserver", Label: "Homeserver", Help: "server name or URL, for example example.org or https://matrix.example.org; empty: taken from the user name"},
+		{Key: "user", Label: "User", Help: "for example @alice:example.org or alice", Required: true},
+		{Key: "password", Label: "Password", Help: "used once; the box keeps its own session afterwards", Secret: true},
+		{Key: "token", Label: "Access token", Help: "instead of a password, for servers that have no password sign-in", Secret: true},
+		{Key: "ca", Label: "CA certificate file", Help: "PEM file, only for a homeserver with a certificate of its own"},
+	}
+}
+
+// Settings is what may be changed per link later.
+func (n *Network) Settings() []im.Field {
+	return []im.Field{
+		{Key: "receipts", Label: "Read receipts", Help: "whether contacts see that a message reached you", Default: "public", Choices: []string{"public", "private", "off"}},
+		{Key: "presence-window", Label: "Presence window", Help: "minutes somebody counts as online after he wrote, where the server tells no presence", Default: "5"},
+		{Key: "history", Label: "History limit", Help: "how many messages per conversation are fetched after a long absence", Default: "500"},
+	}
+}
+
+// Connect signs in with the kept session, the token or the password, and
+// starts to follow the account. The error is *im.Lost.
+func (n *Network) Connect(ctx context.Context, login im.Login) (im.Link, error) {
+	if login.User == (im.Addr{}) {
+		return nil, &im.Lost{Class: im.Forbidden, Text: "Matrix can't be connected for all accounts at once in this version; link each account by itself."}
+	}
+	l, err := n.newLink(ctx, login)
+	if err != nil {
+		return nil, asLost(err)
+	}
+	l.start()
+	return l, nil
+}
+
+// transportFor is the shared pool, or a separate one that trusts the CA in
+// the PEM file.
+func (n *Network) transportFor(caFile string) (*http.Transport, error) {
+	if caFile == "" {
+		return n.transport, nil
+	}
+	pem, err := os.ReadFile(caFile)
+	if err != nil {
+		return nil, &im.Lost{Class: im.Credentials, Text: fmt.Sprintf("The CA certificate file can't be read: %v. Correct the field ca.", err)}
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, &im.Lost{Class: im.Credentials, Text: fmt.Sprintf("%s holds no PEM certificate. Correct the field ca.", caFile)}
+	}
+	return newTransport(roots), nil
+}

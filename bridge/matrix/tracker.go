@@ -1,0 +1,103 @@
+package matrix
+
+import (
+	"sync"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// remembered is how many recent events a tracker knows each way.
+const remembered = 512
+
+// tracker remembers recent events of both directions: what was handed to the
+// server and has no receipt, which event ids our messages got, and which room
+// an event was in. It is a convenience of one connection, except for pending:
+// who takes an id out of it makes the one receipt.
+type tracker struct {
+	mu      sync.Mutex
+	pending map[string]bool       // ids of im messages
+	sent    map[string]id.EventID // im id to event id
+	where   map[id.EventID]place
+	order   []id.EventID // of where, oldest first
+	outs    []string     // of sent, oldest first
+}
+
+// place is where an event was and whether it was a reaction.
+type place struct {
+	room     id.RoomID
+	reaction bool
+}
+
+func newTracker() *tracker {
+	return &tracker{pending: map[string]bool{}, sent: map[string]id.EventID{}, where: map[id.EventID]place{}}
+}
+
+// pend notes that a message is being sent.
+func (t *tracker) pend(msg string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.pending[msg] = true
+}
+
+// settle takes a message out of pending. Only the caller who gets true makes
+// its receipt.
+func (t *tracker) settle(msg string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	was := t.pending[msg]
+	delete(t.pending, msg)
+	return was
+}
+
+// saw notes where an event was.
+func (t *tracker) saw(e id.EventID, r id.RoomID, reaction bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, known := t.where[e]; !known {
+		t.order = append(t.order, e)
+	}
+	t.where[e] = place{r, reaction}
+	if len(t.order) > remembered {
+		delete(t.where, t.order[0])
+		t.order = t.order[1:]
+	}
+}
+
+// named notes which event a message of ours became.
+func (t *tracker) named(msg string, e id.EventID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, known := t.sent[msg]; !known {
+		t.outs = append(t.outs, msg)
+	}
+	t.sent[msg] = e
+	if len(t.outs) > remembered {
+		delete(t.sent, t.outs[0])
+		t.outs = t.outs[1:]
+	}
+}
+
+// event is the event id for what the hub calls a message: a network id, or the
+// id of a message of ours. "" when it is not known any more.
+func (t *tracker) event(msg string) id.EventID {
+	if len(msg) > 0 && msg[0] == '$' {
+		return id.EventID(msg)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.sent[msg]
+}
+
+// roomOf is the room an event was in, "" when it is not known any more.
+func (t *tracker) roomOf(e id.EventID) id.RoomID {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.where[e].room
+}
+
+// reaction tells whether an event is known to be a reaction.
+func (t *tracker) reaction(e id.EventID) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.where[e].reaction
+}
