@@ -125,8 +125,7 @@ func TestOrderAndGrouping(t *testing.T) {
 		id := fmt.Sprint(i)
 		want = append(want, id)
 		db.Do(Urgency(i%3), func(tx *Tx) error {
-			_, err := tx.AddMessage("a", Entry{ID: id})
-			return err
+			return tx.AddMessage("a", Entry{Seq: uint64(i + 1), ID: id})
 		}, nil)
 	}
 	if err := db.Sync(t.Context()); err != nil {

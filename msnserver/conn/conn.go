@@ -15,6 +15,14 @@
 // A queue that is full means a client that does not read: it is closed, the
 // sender is never held up. Hang up (a handler returns Bye, or HangUp) lets the
 // queue drain first.
+//
+// # Proof
+//
+// A message counts as delivered when the session lives a second after its last
+// byte was written (DESIGN.md §3) and, where the kernel can tell, when the
+// client's machine has confirmed that byte. A client that closes in peace
+// proves what was confirmed at once: a kernel whose program closes a socket
+// without having read everything answers with a reset, never with a plain end.
 package conn
 
 import (
@@ -57,6 +65,7 @@ type Conn struct {
 
 	mu      sync.Mutex
 	out     []byte  // queued, not yet taken by the writer
+	sent    int     // bytes written since the beginning
 	marks   []mark  // the messages in out
 	proofs  []proof // written, waiting for their second to pass
 	writing bool    // a writer runs
@@ -76,9 +85,11 @@ type mark struct {
 	settle func(bool)
 }
 
-// proof is a written message that is proved at a time, if the session lives.
+// proof is a written message that is proved at a time, if the session lives and
+// the client's machine has confirmed everything up to pos.
 type proof struct {
 	at     time.Time
+	pos    int
 	settle func(bool)
 }
 
@@ -161,13 +172,14 @@ func (c *Conn) write() {
 func (c *Conn) written(marks []mark, n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	at := time.Now().Add(proofTime)
+	at, before := time.Now().Add(proofTime), c.sent
+	c.sent += n
 	for _, m := range marks {
 		if m.end > n || c.closed {
 			c.failed = append(c.failed, m.settle)
 			continue
 		}
-		c.proofs = append(c.proofs, proof{at, m.settle})
+		c.proofs = append(c.proofs, proof{at, before + m.end, m.settle})
 		c.arm()
 	}
 }
@@ -187,8 +199,15 @@ func (c *Conn) prove() {
 	c.mu.Lock()
 	c.timer = nil
 	var done []proof
-	now := time.Now()
+	now, confirmed := time.Now(), c.sent
+	if n, known := unacknowledged(c.Net); known {
+		confirmed -= n
+	}
 	for len(c.proofs) > 0 && !c.closed && !c.proofs[0].at.After(now) {
+		if c.proofs[0].pos > confirmed {
+			c.proofs[0].at = now.Add(proofTime) // his machine is silent: ask again
+			break
+		}
 		done = append(done, c.proofs[0])
 		c.proofs = c.proofs[1:]
 	}
@@ -260,8 +279,7 @@ func Serve[S any](c *Conn, p wire.Payloads, t Table[S], s S, end func()) {
 		c.Log.Info("connection ended", "err", err)
 	}
 	end()
-	c.linger(errors.Is(err, Bye))
-	c.finish()
+	c.finish(c.linger(err))
 }
 
 func loop[S any](c *Conn, p wire.Payloads, t Table[S], s S) (err error) {
@@ -290,35 +308,49 @@ func (c *Conn) isHungUp() bool {
 	return c.hungUp
 }
 
-// linger closes the connection. A client that is told to go gets what is queued
-// first, and a little time to take it: closing with unread input would make the
-// kernel throw the last lines away.
-func (c *Conn) linger(bye bool) {
+// linger closes the connection after the reader ended with err. A client that
+// is told to go gets what is queued first, and a little time to take it: closing
+// with unread input would make the kernel throw the last lines away. It returns
+// up to which byte the client has read what was sent: something is known only of
+// one that closed in peace.
+func (c *Conn) linger(err error) (read int) {
 	c.mu.Lock()
 	c.hungUp = true
 	c.mu.Unlock()
-	if bye {
+	peace := errors.Is(err, io.EOF)
+	if errors.Is(err, Bye) {
 		c.writer.Wait()
 		if half, ok := c.Net.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
 			c.Net.SetReadDeadline(time.Now().Add(lingerTime))
-			io.Copy(io.Discard, io.LimitReader(c.Net, 1<<20))
+			_, err := io.Copy(io.Discard, io.LimitReader(c.Net, 1<<20))
+			peace = err == nil
 		}
 	}
+	if n, known := unacknowledged(c.Net); peace && known {
+		c.mu.Lock()
+		read = c.sent - n
+		c.mu.Unlock()
+	}
 	c.Close()
+	return read
 }
 
-// finish waits for writer and timer and settles what is left: nothing of it can
-// be proved any more.
-func (c *Conn) finish() {
+// finish waits for writer and timer and settles what is left: the client has
+// read what was sent up to byte read, the rest can't be proved any more.
+func (c *Conn) finish(read int) {
 	c.writer.Wait()
 	c.mu.Lock()
 	c.over = true
 	if c.timer != nil && c.timer.Stop() {
 		c.proving.Done()
 	}
-	var left []func(bool)
+	var proved, left []func(bool)
 	for _, p := range c.proofs {
-		left = append(left, p.settle)
+		if p.pos <= read {
+			proved = append(proved, p.settle)
+		} else {
+			left = append(left, p.settle)
+		}
 	}
 	left = append(left, c.failed...)
 	for _, m := range c.marks {
@@ -327,6 +359,9 @@ func (c *Conn) finish() {
 	c.failed, c.proofs, c.marks, c.out = nil, nil, nil, nil
 	c.mu.Unlock()
 	c.proving.Wait()
+	for _, settle := range proved {
+		settle(true)
+	}
 	for _, settle := range left {
 		settle(false)
 	}

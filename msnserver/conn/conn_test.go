@@ -133,7 +133,7 @@ func TestQueueIsOneWrite(t *testing.T) {
 		r.ReadString('\n')
 	}
 	c.Close()
-	c.finish()
+	c.finish(0)
 	if n := cc.writes.Load(); n > 20 {
 		t.Errorf("%d writes for 201 lines", n)
 	}
@@ -218,4 +218,43 @@ func TestHangUp(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	<-done
+}
+
+// TestPeacefulEndProves: over real sockets, a client that read everything and
+// closed has got it; one that closed with unread input has not.
+func TestPeacefulEndProves(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		read int // lines the client reads before it closes
+		want bool
+	}{{"all read", 2, true}, {"closed with unread input", 0, false}} {
+		t.Run(c.name, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			client, err := net.Dial("tcp", l.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			server, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := &session{c: New(server, bufio.NewReaderSize(server, wire.MaxLine), slog.New(slog.DiscardHandler))}
+			got := make(chan bool, 1)
+			s.c.SendSettled(func(ok bool) { got <- ok }, wire.Line("ONE"), wire.Line("TWO"))
+			s.c.writer.Wait()
+			r := bufio.NewReader(client)
+			for range c.read {
+				r.ReadString('\n')
+			}
+			client.Close()
+			Serve(s.c, wire.ToNS, rows, s, func() {})
+			if ok := <-got; ok != c.want {
+				t.Errorf("settled %v, want %v", ok, c.want)
+			}
+		})
+	}
 }
