@@ -340,7 +340,7 @@ func TestConcurrentUse(t *testing.T) {
 			who := fmt.Sprint("w", w)
 			for i := range 50 {
 				db.Do(Soon, func(tx *Tx) error {
-					_, err := tx.AddMessage(who, Entry{ID: fmt.Sprint(i)})
+					err := tx.AddMessage(who, Entry{Seq: uint64(i + 1), ID: fmt.Sprint(i)})
 					return errors.Join(err, tx.See(who, "n", fmt.Sprint(i)))
 				}, func(err error) {
 					if err != nil {

@@ -29,7 +29,9 @@ func furnish(tx *Tx) error {
 		for j := range 20 {
 			c := fullContact
 			c.ID = fmt.Sprint("c", j)
-			_, err := tx.AddMessage(a.Handle, fullEntry)
+			e := fullEntry
+			e.Seq = uint64(j + 1)
+			err := tx.AddMessage(a.Handle, e)
 			errs = append(errs, err, tx.PutContact(a.Handle, c), tx.See(a.Handle, "xmpp", c.ID))
 		}
 	}
@@ -357,13 +359,11 @@ func TestCompaction(t *testing.T) {
 	for i := range 4 {
 		update(t, db, big(fmt.Sprint(i)))
 	}
-	var seq uint64
 	update(t, db, func(tx *Tx) (err error) {
 		for k := range tx.KV("", "n").Scan(nil) {
 			err = errors.Join(err, tx.KV("", "n").Delete(k))
 		}
-		seq, _ = tx.AddMessage("a", Entry{})
-		return errors.Join(err, tx.DropMessage("a", seq))
+		return errors.Join(err, tx.AddMessage("a", Entry{Seq: 1}), tx.DropMessage("a", 1))
 	})
 	db.Close()
 	stray := filepath.Join(dir, "."+File+".1.tmp")
@@ -379,11 +379,10 @@ func TestCompaction(t *testing.T) {
 		t.Error("left over:", left)
 	}
 	update(t, db, func(tx *Tx) error {
-		n, err := tx.AddMessage("a", Entry{})
-		if n <= seq || tx.MessageCount("user3@x") != 20 {
-			t.Error("compaction lost something", n, seq)
+		if n := tx.MessageCount("user3@x"); n != 20 {
+			t.Error("compaction lost something:", n, "messages left")
 		}
-		return err
+		return tx.AddMessage("a", Entry{Seq: 2})
 	})
 	db.Close()
 	if err := Check(db.path); err != nil {
