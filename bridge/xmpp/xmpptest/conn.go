@@ -34,11 +34,12 @@ type conn struct {
 
 	writer sync.WaitGroup
 
-	once sync.Once
-	end  chan struct{}
-	mu   sync.Mutex // guards out and writing
-	out  []string
-	busy bool
+	once  sync.Once
+	end   chan struct{}
+	mu    sync.Mutex // guards out and writing
+	out   []string
+	busy  bool
+	muted bool
 }
 
 var errQuit = errors.New("over")
@@ -75,7 +76,19 @@ func (k *conn) write(text string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.out = append(k.out, text)
-	if k.busy {
+	k.flush()
+}
+
+func (k *conn) mute(on bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.muted = on
+	k.flush()
+}
+
+// flush starts the writer. Caller holds k.mu.
+func (k *conn) flush() {
+	if k.busy || k.muted || len(k.out) == 0 {
 		return
 	}
 	k.busy = true
@@ -85,8 +98,10 @@ func (k *conn) write(text string) {
 		for {
 			k.mu.Lock()
 			text := strings.Join(k.out, "")
-			k.out = nil
-			if text == "" {
+			if !k.muted {
+				k.out = nil
+			}
+			if text == "" || k.muted {
 				k.busy = false
 				k.mu.Unlock()
 				return
@@ -302,6 +317,13 @@ func (k *conn) stanza(n *stanza.Node) error {
 		k.x.in++
 		n.Attrs = set(n.Attrs, "from", k.x.full())
 		k.s.handle(a, k.x, n)
+		if k.s.lose && n.XMLName.Local == "message" && child(n, stanza.NSClient, "body") != nil {
+			k.s.lose, k.x.sm = false, false
+			k.mu.Lock()
+			k.muted = true
+			k.mu.Unlock()
+			k.raw.Close()
+		}
 	}
 	return nil
 }

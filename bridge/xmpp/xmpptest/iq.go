@@ -16,7 +16,11 @@ func (s *Server) iq(a *account, x *session, n *stanza.Node) {
 		if b := s.local(to); b != nil && b.sessions[res] != nil {
 			b.sessions[res].give(n)
 		} else if typ == "get" || typ == "set" {
-			s.fail(x, n, "service-unavailable")
+			condition := "service-unavailable"
+			if !strings.HasSuffix(bare, "@"+s.Domain) {
+				condition = "remote-server-not-found"
+			}
+			s.fail(x, n, condition)
 		}
 		return
 	}

@@ -262,9 +262,9 @@ func (s *Server) itemXML(a *account, bare string) string {
 	}
 	groups := ""
 	for _, g := range i.groups {
-		groups += "<group>" + g + "</group>"
+		groups += "<group>" + quote(g) + "</group>"
 	}
-	return fmt.Sprintf("<item jid='%s' name='%s' subscription='%s'%s>%s</item>", bare, i.name, i.sub, ask, groups)
+	return fmt.Sprintf("<item jid='%s' name='%s' subscription='%s'%s>%s</item>", bare, quote(i.name), i.sub, ask, groups)
 }
 
 func sortedKeys(m map[string]*item) []string {

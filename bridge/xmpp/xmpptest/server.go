@@ -61,6 +61,8 @@ type Server struct {
 	conns    map[*conn]bool
 	serial   int
 	downs    bool // refuses connections
+	stalled  bool // writes nothing
+	lose     bool // cut after the next message
 }
 
 // account is one user with what the server keeps for him.
@@ -185,7 +187,7 @@ func (s *Server) Serve(l net.Listener) {
 }
 
 func (s *Server) serve(c net.Conn) {
-	k := &conn{s: s, raw: c, c: c}
+	k := &conn{s: s, raw: c, c: c, muted: s.stalled}
 	s.conns[k] = true
 	s.wg.Add(1)
 	go func() {
@@ -214,6 +216,28 @@ func (s *Server) Cut() {
 		k.raw.Close()
 		<-k.ended()
 	}
+}
+
+// Stall makes the server write nothing, or go on.
+func (s *Server) Stall(on bool) {
+	s.mu.Lock()
+	s.stalled = on
+	var all []*conn
+	for k := range s.conns {
+		all = append(all, k)
+	}
+	s.mu.Unlock()
+	for _, k := range all {
+		k.mute(on)
+	}
+}
+
+// LoseAck makes the server take the next message that a client sends, and then
+// cut the line and forget the session before it acknowledges.
+func (s *Server) LoseAck() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lose = true
 }
 
 // Forget drops the sessions that wait to be resumed.

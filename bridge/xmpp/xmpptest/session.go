@@ -67,7 +67,12 @@ type Peer struct {
 
 // Peer signs a user of the server in as a contact, available.
 func (s *Server) Peer(user, resource string) *Peer {
-	p := &Peer{In: make(chan *stanza.Node, 10_000)}
+	return s.PeerInto(user, resource, make(chan *stanza.Node, 10_000))
+}
+
+// PeerInto is Peer with a channel that several peers may share.
+func (s *Server) PeerInto(user, resource string, in chan *stanza.Node) *Peer {
+	p := &Peer{In: in}
 	s.mu.Lock()
 	p.x = &session{s: s, user: user, res: resource, peer: p, prio: -128}
 	s.accounts[user].sessions[resource] = p.x
@@ -143,6 +148,12 @@ func parse(text string) *stanza.Node {
 		panic(fmt.Sprintf("xmpptest: %v in %s", err, text))
 	}
 	return n
+}
+
+func quote(text string) string {
+	var b bytes.Buffer
+	xml.EscapeText(&b, []byte(text))
+	return b.String()
 }
 
 func render(n *stanza.Node) string {

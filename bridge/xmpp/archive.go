@@ -1,0 +1,331 @@
+package xmpp
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"gosrc.io/xmpp/stanza"
+
+	"nudge/bridge/im"
+	"nudge/bridge/xmpp/stream"
+)
+
+const (
+	nsMAM  = "urn:xmpp:mam:2"
+	nsRSM  = "http://jabber.org/protocol/rsm"
+	nsForm = "jabber:x:data"
+)
+
+// Reading the archive starts a little before the mark, by so many ids and by so
+// much of the server's time: live messages come not quite in archive order.
+const (
+	overlap     = 40
+	overlapTime = time.Minute
+	pageSize    = 50
+	maxPage     = 1000 // results kept of one page, whatever the server sends
+)
+
+// mark is the position in the archive; its bytes are im.Batch.Mark.
+type mark struct {
+	ID     string    `json:"id"`     // the newest known, "" when the archive was empty
+	Stamp  time.Time `json:"at"`     // not later than any message that is not known; the server's clock
+	Recent []string  `json:"recent"` // the last ids, oldest first, ID among them
+	valid  bool
+}
+
+func decodeMark(b []byte) (m mark) {
+	if len(b) > 0 && json.Unmarshal(b, &m) == nil {
+		m.valid = true
+	}
+	return m
+}
+
+func (m *mark) encode() []byte {
+	b, _ := json.Marshal(m) // strings and a time always encode
+	return b
+}
+
+func (m *mark) has(id string) bool { return slices.Contains(m.Recent, id) }
+
+// advance moves the mark to id. at is the server's time of it, zero when
+// unknown.
+func (m *mark) advance(id string, at time.Time) {
+	if at.After(m.Stamp) {
+		m.Stamp = at
+	}
+	if m.has(id) {
+		return
+	}
+	m.ID = id
+	m.Recent = append(m.Recent, id)
+	if extra := len(m.Recent) - overlap; extra > 0 {
+		m.Recent = slices.Delete(m.Recent, 0, extra)
+	}
+}
+
+// from is where reading starts to find everything behind m.
+func (m *mark) from() archiveQuery {
+	q := archiveQuery{after: m.ID}
+	if len(m.Recent) > 0 {
+		q.after = m.Recent[0]
+	}
+	if !m.Stamp.IsZero() {
+		q.start = m.Stamp.Add(-overlapTime)
+	}
+	return q
+}
+
+// archiveQuery asks for one page (XEP-0313 §4.1, XEP-0059). Both after and
+// start: one server refuses an id that it no longer has, another then answers
+// from the beginning.
+type archiveQuery struct {
+	after  string
+	start  time.Time
+	newest bool // only the last message
+}
+
+func (q archiveQuery) iq(id string) *stanza.IQ {
+	p := element(nsMAM, "query", "queryid", id)
+	field := func(name, typ, value string) stanza.Node {
+		f := element(nsForm, "field", "var", name)
+		if typ != "" {
+			f = element(nsForm, "field", "var", name, "type", typ)
+		}
+		f.Nodes = []stanza.Node{words(nsForm, "value", value)}
+		return f
+	}
+	form := element(nsForm, "x", "type", "submit")
+	form.Nodes = []stanza.Node{field("FORM_TYPE", "hidden", nsMAM)}
+	if !q.start.IsZero() {
+		form.Nodes = append(form.Nodes, field("start", "", q.start.UTC().Format("2006-01-02T15:04:05Z")))
+	}
+	size := "50"
+	var at stanza.Node
+	switch {
+	case q.newest:
+		size, at = "1", element(nsRSM, "before")
+	case q.after != "":
+		at = words(nsRSM, "after", q.after)
+	}
+	set := element(nsRSM, "set")
+	set.Nodes = []stanza.Node{words(nsRSM, "max", size)}
+	if at.XMLName.Local != "" {
+		set.Nodes = append(set.Nodes, at)
+	}
+	p.Nodes = []stanza.Node{form, set}
+	return query(stanza.IQTypeSet, "", p)
+}
+
+// page asks for one page and returns its results in archive order.
+func (l *link) page(q archiveQuery) (results []*stanza.Node, last string, complete bool, err error) {
+	id := rand.Text()
+	l.mu.Lock()
+	l.pages[id] = []*stanza.Node{}
+	l.mu.Unlock()
+	n, err := l.ask(q.iq(id))
+	l.mu.Lock()
+	results = l.pages[id]
+	delete(l.pages, id)
+	l.mu.Unlock()
+	if err != nil {
+		return nil, "", false, err
+	}
+	fin := stream.Child(n, nsMAM, "fin")
+	last = stream.Text(stream.Child(fin, nsRSM, "set"), nsRSM, "last")
+	if last == "" && len(results) > 0 {
+		last = stream.Attr(results[len(results)-1], "id")
+	}
+	return results, last, stream.Attr(fin, "complete") == "true" || last == "" || len(results) == 0, nil
+}
+
+// result keeps one archive result for the page that asked for it. Only our own
+// server may answer.
+func (l *link) result(n, r *stanza.Node) {
+	if from, err := stream.ParseJID(stream.Attr(n, "from")); stream.Attr(n, "from") != "" && (err != nil || from != l.me.Bare()) {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	id := stream.Attr(r, "queryid")
+	if page, asked := l.pages[id]; asked && len(page) < maxPage {
+		l.pages[id] = append(page, r)
+	}
+}
+
+// catchUp reads the archive from the mark to its end, moves the mark and lets
+// the live messages through. The first time on a link it also looks for the
+// echo of what a former link had sent.
+func (l *link) catchUp(first bool) error {
+	l.mu.Lock()
+	l.catching = true
+	l.mu.Unlock()
+	if l.has.archive {
+		if err := l.readArchive(first); err != nil {
+			return err
+		}
+	} else if first {
+		l.trackUnsettled()
+	}
+	l.release()
+	return nil
+}
+
+func (l *link) readArchive(first bool) error {
+	var from archiveQuery
+	open := map[string]string{}
+	if first {
+		raw, err := l.host.Mark(l.user)
+		if err != nil {
+			return err
+		}
+		l.mu.Lock()
+		l.mark = decodeMark(raw)
+		l.mu.Unlock()
+		var older []byte
+		open, older = l.trackUnsettled()
+		if m := decodeMark(older); m.valid {
+			from = m.from()
+		}
+	}
+	if !l.mark.valid {
+		return l.firstMark()
+	}
+	before := l.mark.ID
+	if from == (archiveQuery{}) {
+		from = l.mark.from()
+	}
+	for {
+		results, last, complete, err := l.page(from)
+		var no *stream.StanzaError
+		switch {
+		case errors.As(err, &no) && no.Condition == "item-not-found" && from.after != "":
+			from.after = ""
+			continue
+		case err != nil:
+			return err
+		}
+		if err := l.takePage(results, open); err != nil {
+			return err
+		}
+		if complete || last == from.after {
+			break
+		}
+		from.after = last
+	}
+	if l.mark.ID == before && !first {
+		return nil
+	}
+	return l.acceptBatch(im.Batch{User: l.user, Mark: l.mark.encode()}, nil)
+}
+
+// firstMark begins with what the archive has now: older messages are history.
+func (l *link) firstMark() error {
+	results, _, _, err := l.page(archiveQuery{newest: true})
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	l.mark.valid = true
+	for _, r := range results {
+		at, _ := stamp(stream.Child(r, nsForward, "forwarded"), time.Now())
+		l.mark.advance(stream.Attr(r, "id"), at)
+	}
+	b := l.mark.encode()
+	l.mu.Unlock()
+	return l.acceptBatch(im.Batch{User: l.user, Mark: b}, nil)
+}
+
+// trackUnsettled lists the messages that a former link may have sent, and the
+// mark at which the oldest was handed over.
+func (l *link) trackUnsettled() (open map[string]string, older []byte) {
+	open = map[string]string{}
+	for _, u := range l.host.Unsettled(l.user) {
+		m, is := u.Event.(im.Message)
+		if !is {
+			continue
+		}
+		if len(open) == 0 {
+			older = u.Mark
+		}
+		open[m.ID] = m.Conv
+		l.mu.Lock()
+		l.sends.add(m.ID, m.Conv)
+		l.mu.Unlock()
+	}
+	return open, older
+}
+
+// takePage reports one page. Own messages of this resource are those that this
+// box sent: they only settle. The mark moves in memory; it is given to the hub
+// when everything was read.
+func (l *link) takePage(results []*stanza.Node, open map[string]string) error {
+	var events []im.Event
+	var confirm []confirmation
+	lis := l.listener()
+	l.mu.Lock()
+	for _, r := range results {
+		id := stream.Attr(r, "id")
+		at, known := stamp(stream.Child(r, nsForward, "forwarded"), lis.now)
+		if !known {
+			at = time.Time{}
+		}
+		h, ok := lis.archived(r)
+		switch {
+		case !ok:
+		case h.own && h.device == l.me.Resource:
+			for _, name := range []string{h.origin, h.ref} {
+				if conv, is := open[name]; is && conv == h.conv() {
+					delete(open, name)
+					if s := (im.Receipt{ID: name, Conv: conv, State: im.Sent}); l.sends.furthers(s) {
+						events = append(events, s)
+					}
+				}
+			}
+			l.refs.add(id, h.conv(), h.ref, false)
+		case !l.mark.has(id):
+			evs, to := l.digest(&h)
+			events = append(events, evs...)
+			if to.ref != "" {
+				confirm = append(confirm, to)
+			}
+		}
+		if id != "" {
+			l.mark.advance(id, at)
+		}
+	}
+	l.mu.Unlock()
+	if len(events) == 0 {
+		return nil
+	}
+	return l.accept(func(err error) {
+		if err != nil {
+			l.fail(err)
+			return
+		}
+		for _, to := range confirm {
+			l.confirm(to)
+		}
+	}, events...)
+}
+
+// release lets the messages through that came live while the archive was read,
+// and lets live messages move the mark, unless more may come only by the
+// archive.
+func (l *link) release() {
+	l.mu.Lock()
+	l.moves = l.has.archive && l.shown.mode != away
+	for len(l.held) > 0 {
+		waiting := l.held
+		l.held = nil
+		l.mu.Unlock()
+		for _, h := range waiting {
+			l.hear(h.n, h.done)
+		}
+		l.mu.Lock()
+	}
+	l.catching = false
+	l.mu.Unlock()
+}

@@ -1,0 +1,94 @@
+package xmpp
+
+import (
+	"encoding/xml"
+	"strings"
+
+	"gosrc.io/xmpp/stanza"
+
+	"nudge/bridge/im"
+)
+
+// element makes an element for a stanza; attrs are names and values in turn.
+func element(space, local string, attrs ...string) stanza.Node {
+	n := stanza.Node{XMLName: xml.Name{Space: space, Local: local}}
+	for i := 0; i+1 < len(attrs); i += 2 {
+		n.Attrs = append(n.Attrs, xml.Attr{Name: xml.Name{Local: attrs[i]}, Value: clean(attrs[i+1])})
+	}
+	return n
+}
+
+// words makes an element that holds text.
+func words(space, local, content string) stanza.Node {
+	n := element(space, local)
+	n.Content = clean(content)
+	return n
+}
+
+// compose makes the stanza for m. target is what the peer's client calls the
+// message that m.Rel names; false when that isn't known. ErrUnsupported: the
+// hub says it in plain text instead.
+func compose(m im.Message, to string, target string, known bool) (stanza.Message, error) {
+	p := stanza.NewMessage(stanza.Attrs{Type: stanza.MessageTypeChat, To: to, Id: m.ID})
+	add := func(n ...stanza.Node) {
+		for _, n := range n {
+			p.Extensions = append(p.Extensions, n)
+		}
+	}
+	body := clean(m.Text)
+	switch {
+	case m.Kind == im.Nudge:
+		// The hint makes servers keep it, so that it can be settled and caught up.
+		add(element(nsAttention, "attention"), element(nsHints, "store"))
+	case m.File != nil:
+		return p, im.ErrUnsupported
+	case m.Rel.Kind == im.React:
+		if !known {
+			return p, im.ErrUnsupported
+		}
+		r := element(nsReactions, "reactions", "id", target)
+		for _, e := range strings.Fields(body) {
+			r.Nodes = append(r.Nodes, words(nsReactions, "reaction", e))
+		}
+		add(r, element(nsHints, "store"))
+	case m.Rel.Kind == im.Retract:
+		add(element(nsRetract, "retract", "id", target), element(nsFallback, "fallback", "for", nsRetract), element(nsHints, "store"))
+		p.Body = "(took back an earlier message)"
+	case strings.TrimSpace(body) == "":
+		return p, im.ErrUnsupported
+	default:
+		p.Body = body
+		if m.Kind == im.Emote {
+			p.Body = slashMe + body
+		}
+		switch {
+		case m.Rel.Kind == im.Edit:
+			add(element(nsCorrect, "replace", "id", target))
+		case m.Rel.Kind == im.Reply && known:
+			add(element(nsReply, "reply", "id", target, "to", m.Conv))
+		}
+		add(element(nsActive, "active"), element(nsMarkers, "markable"))
+	}
+	add(element(nsSID, "origin-id", "id", m.ID), element(nsReceipts, "request"))
+	return p, nil
+}
+
+// composeState makes a chat state; it is worth nothing later.
+func composeState(to, state string) stanza.Message {
+	p := stanza.NewMessage(stanza.Attrs{Type: stanza.MessageTypeChat, To: to})
+	p.Extensions = []stanza.MsgExtension{element(nsActive, state), element(nsHints, "no-store")}
+	return p
+}
+
+// composeReceipt tells a sender's client that its message ref has arrived or
+// was read.
+func composeReceipt(to, space, local, ref string) stanza.Message {
+	p := stanza.NewMessage(stanza.Attrs{Type: stanza.MessageTypeChat, To: to})
+	p.Extensions = []stanza.MsgExtension{element(space, local, "id", ref), element(nsHints, "store")}
+	return p
+}
+
+// query makes an IQ with one payload.
+func query(typ stanza.StanzaType, to string, payload stanza.Node) *stanza.IQ {
+	return &stanza.IQ{XMLName: xml.Name{Local: "iq"}, Attrs: stanza.Attrs{Type: typ, To: to}, Any: &payload}
+}

@@ -1,0 +1,257 @@
+package xmpp
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"gosrc.io/xmpp/stanza"
+
+	"nudge/bridge/im"
+	"nudge/bridge/xmpp/stream"
+)
+
+// patience is how long the server may take to answer one question.
+const patience = 45 * time.Second
+
+// link is one signed-in account. It implements im.Link.
+type link struct {
+	host   im.Host
+	user   im.Addr
+	log    *slog.Logger
+	s      *stream.Stream
+	me     stream.JID // full
+	has    features
+	want   chan im.Presence // what the account is to show, latest wins
+	hurry  chan struct{}    // there is something for the conductor to do now
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	wg     sync.WaitGroup // conductor
+	done   chan struct{}  // closed when the link has ended and nothing of it runs
+
+	mu       sync.Mutex
+	contacts map[string]*contact // by bare JID
+	sends    *sends
+	refs     *refs
+	mark     mark
+	moves    bool                      // live messages move the mark
+	catching bool                      // live messages are held back
+	held     []held                    // those
+	pages    map[string][]*stanza.Node // archive results by query
+	shown    visibility
+}
+
+// held is a stanza that waits until the archive has been read.
+type held struct {
+	n    *stanza.Node
+	done func()
+}
+
+// maxHeld bounds what waits; more goes on at once, in doubtful order.
+const maxHeld = 2000
+
+var errClosed = errors.New("the link to the chat server is closed")
+
+func newLink(l im.Login, s *stream.Stream, log *slog.Logger) *link {
+	k := &link{
+		host: l.Host, user: l.User, log: log, s: s, me: s.Bound(),
+		want: make(chan im.Presence, 1), hurry: make(chan struct{}, 1), done: make(chan struct{}),
+		contacts: map[string]*contact{}, sends: newSends(), refs: newRefs(), pages: map[string][]*stanza.Node{}, catching: true,
+	}
+	k.ctx, k.cancel = context.WithCancelCause(context.Background())
+	return k
+}
+
+// start sets the link going: the stream's reader, the conductor, and one
+// goroutine that ends both.
+func (l *link) start() {
+	l.s.Start(l.receive)
+	l.wg.Go(l.run)
+	go func() {
+		select {
+		case <-l.s.Done():
+			if err := l.s.Wait(); err != nil {
+				l.cancel(lost(err))
+			}
+		case <-l.ctx.Done():
+		}
+		l.cancel(errClosed)
+		l.s.Close()
+		l.wg.Wait()
+		close(l.done)
+	}()
+}
+
+// Wait returns when the link has ended.
+func (l *link) Wait() error {
+	<-l.done
+	if err := context.Cause(l.ctx); !errors.Is(err, errClosed) {
+		return lost(err)
+	}
+	return nil
+}
+
+// Close signs off.
+func (l *link) Close() error {
+	l.cancel(errClosed)
+	<-l.done
+	return nil
+}
+
+// run is the conductor: it signs on, then does what takes time.
+func (l *link) run() {
+	if err := l.signOn(); err != nil {
+		l.end(err)
+		return
+	}
+	if err := l.accept(nil, im.LinkState{Net: Name, State: im.Up}); err != nil {
+		return
+	}
+	l.conduct()
+}
+
+// end ends the link because of err, unless it is ending: the stream knows
+// better why then.
+func (l *link) end(err error) {
+	if !errors.Is(err, stream.ErrClosed) && l.ctx.Err() == nil {
+		l.cancel(lost(err))
+	}
+}
+
+// signOn does what must be done before the link is up, in this order (see the
+// package comment).
+func (l *link) signOn() error {
+	if err := l.discover(); err != nil {
+		return err
+	}
+	if err := l.fetchRoster(); err != nil {
+		return err
+	}
+	if l.has.carbons {
+		if _, err := l.ask(query(stanza.IQTypeSet, "", element(nsCarbons, "enable"))); err != nil && fatal(err) {
+			return err
+		}
+	}
+	now := im.Presence{}
+	if a, ok := l.host.Account(l.user.ID); ok {
+		now = a.Now
+	}
+	if err := l.show(now); err != nil {
+		return err
+	}
+	return l.catchUp(true)
+}
+
+// ask sends an IQ and waits for the answer, within patience.
+func (l *link) ask(iq *stanza.IQ) (*stanza.Node, error) {
+	ctx, cancel := context.WithTimeout(l.ctx, patience)
+	defer cancel()
+	return l.s.Do(ctx, iq)
+}
+
+// fatal tells an error that ends the link from the server's "no".
+func fatal(err error) bool {
+	var e *stream.StanzaError
+	return err != nil && !errors.As(err, &e)
+}
+
+// accept reports to the hub. An error has ended the link.
+func (l *link) accept(settled func(error), events ...im.Event) error {
+	return l.acceptBatch(im.Batch{User: l.user, Events: events}, settled)
+}
+
+func (l *link) acceptBatch(b im.Batch, settled func(error)) error {
+	err := l.host.Accept(l.ctx, b, settled)
+	if err != nil {
+		l.fail(err)
+	}
+	return err
+}
+
+// fail ends the link because the hub could not keep something.
+func (l *link) fail(err error) {
+	l.cancel(&im.Lost{Class: im.Retry, Text: "Messages could not be stored (" + err.Error() + "). It is tried again by itself."})
+}
+
+// receive is the stream's handler.
+func (l *link) receive(n *stanza.Node, done func()) {
+	switch n.XMLName.Local {
+	case "message":
+		l.message(n, done)
+		return
+	case "presence":
+		l.presence(n)
+	case "iq":
+		l.iq(n)
+	}
+	done()
+}
+
+// Handle carries ev out.
+func (l *link) Handle(ctx context.Context, _ im.Addr, ev im.Event) error {
+	if l.ctx.Err() != nil {
+		return errClosed
+	}
+	switch ev := ev.(type) {
+	case im.Message:
+		return l.say(ev)
+	case im.Typing:
+		return l.typing(ev)
+	case im.Receipt:
+		return l.displayed(ev)
+	case im.ContactEdit:
+		return l.edit(ctx, ev)
+	case im.PresenceChanged:
+		select { // only the latest counts
+		case <-l.want:
+		default:
+		}
+		select {
+		case l.want <- ev.Now:
+		default: // another caller's is as new
+		}
+		return nil
+	}
+	return im.ErrUnsupported
+}
+
+// Find asks whether there is such an address, as far as servers tell: the
+// contact's server must exist, and must not deny him.
+func (l *link) Find(ctx context.Context, _ im.Addr, handle string) (im.Person, error) {
+	j, err := stream.ParseJID(handle)
+	if err != nil || j.Local == "" || j.Resource != "" {
+		return im.Person{}, im.ErrNotFound
+	}
+	p := im.Person{Addr: addr(j)}
+	l.mu.Lock()
+	c := l.contacts[p.ID]
+	listed := c != nil && c.listed
+	if listed {
+		p.Name = c.name
+	}
+	l.mu.Unlock()
+	if listed {
+		return p, nil
+	}
+	_, err = l.s.Do(ctx, query(stanza.IQTypeGet, p.ID, element(stanza.NSDiscoInfo, "query")))
+	var e *stream.StanzaError
+	switch {
+	case errors.As(err, &e):
+		switch e.Condition {
+		case "item-not-found", "remote-server-not-found", "remote-server-timeout", "jid-malformed", "gone":
+			return im.Person{}, im.ErrNotFound
+		}
+		return p, nil // a server that hides who is there
+	case err != nil && ctx.Err() != nil:
+		return im.Person{}, im.ErrNotFound
+	}
+	return p, err
+}
+
+// Upload is not offered: files go as links of the box.
+func (l *link) Upload(context.Context, im.Addr, string, im.File, io.Reader) (string, error) {
+	return "", im.ErrUnsupported
+}

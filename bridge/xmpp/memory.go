@@ -1,0 +1,146 @@
+package xmpp
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"nudge/bridge/im"
+	"nudge/bridge/xmpp/stream"
+)
+
+// contact is what the link knows about one address. Guarded by link.mu.
+type contact struct {
+	listed    bool // in the server's roster
+	name      string
+	sub       string // none, to, from, both
+	ask       bool   // we asked to see him
+	groups    []string
+	asked     bool   // he asked to see the account
+	note      string // and wrote this
+	blocked   bool
+	resources map[string]seen
+	told      bool // the hub knows
+	last      seen // this
+	stale     bool // from before we were away
+	probe     probe
+
+	lock      string    // full address his last message came from (RFC 6121 §5.1)
+	composing bool      // he is
+	typed     time.Time // the account's last key, while the contact thinks that it is typing
+	nudgedIn  time.Time
+	nudgedOut time.Time
+	wrote     bool // the account wrote to him on this link
+}
+
+// sees tells whether the account may see him; seenBy whether he may see it.
+func (c *contact) sees() bool   { return c.sub == "to" || c.sub == "both" }
+func (c *contact) seenBy() bool { return c.sub == "from" || c.sub == "both" }
+
+// remembered bounds what is kept about single messages.
+const remembered = 1000
+
+// sends remembers, for messages that went out, how far they came, so that no
+// receipt comes twice or from a stranger.
+type sends struct {
+	of    map[string]*sentTo
+	order []string
+}
+
+type sentTo struct {
+	conv  string
+	any   bool // a receipt came
+	state im.ReceiptState
+}
+
+func newSends() *sends { return &sends{of: map[string]*sentTo{}} }
+
+func (s *sends) add(id, conv string) {
+	if s.of[id] == nil {
+		s.order = append(s.order, id)
+	}
+	s.of[id] = &sentTo{conv: conv}
+	if len(s.order) > remembered {
+		delete(s.of, s.order[0])
+		s.order = slices.Delete(s.order, 0, 1)
+	}
+}
+
+// news tells whether what somebody says of a message is to be believed and
+// says more than is known, and notes it: whom it was sent to may say it, and
+// that it failed also the servers on the way, who know it by its id only.
+func (s *sends) news(r *im.Receipt, from stream.JID, own string) bool {
+	if t := s.of[r.ID]; t != nil && r.State == im.Failed && from.Local == "" &&
+		(from.Domain == own || strings.HasSuffix(t.conv, "@"+from.Domain)) {
+		r.Conv = t.conv
+	}
+	return s.furthers(*r)
+}
+
+// furthers tells whether r says more than is known, and notes it. Of a message
+// from before this link nothing is known.
+func (s *sends) furthers(r im.Receipt) bool {
+	t := s.of[r.ID]
+	switch {
+	case t == nil:
+		return true
+	case t.conv != r.Conv, t.any && r.State <= t.state:
+		return false
+	}
+	t.any, t.state = true, r.State
+	return true
+}
+
+// refs remembers how messages are called: in the archive (as the hub knows
+// them) and by the sender's client (as other clients refer to them).
+type refs struct {
+	byID  map[string]ref
+	read  map[string]bool // ids whose sender wants to know that they were read
+	byRef map[ref]string
+	order []string
+}
+
+// ref is what a client calls a message in the conversation with conv.
+type ref struct{ conv, name string }
+
+func newRefs() *refs {
+	return &refs{byID: map[string]ref{}, read: map[string]bool{}, byRef: map[ref]string{}}
+}
+
+func (r *refs) add(id, conv, name string, read bool) {
+	if name == "" || id == "" {
+		return
+	}
+	if _, known := r.byID[id]; !known {
+		r.order = append(r.order, id)
+	}
+	r.byID[id] = ref{conv, name}
+	if read {
+		r.read[id] = true
+	}
+	r.byRef[ref{conv, name}] = id
+	if len(r.order) > remembered {
+		old := r.order[0]
+		delete(r.byRef, r.byID[old])
+		delete(r.byID, old)
+		delete(r.read, old)
+		r.order = slices.Delete(r.order, 0, 1)
+	}
+}
+
+// id is the hub's name for what a client calls name; name itself when it is
+// not known, as for messages of the account.
+func (r *refs) id(conv, name string) string {
+	if id, ok := r.byRef[ref{conv, name}]; ok {
+		return id
+	}
+	return name
+}
+
+// name is what clients call the message that the hub calls id.
+func (r *refs) name(conv, id string) (string, bool) {
+	if x, ok := r.byID[id]; ok && x.conv == conv {
+		return x.name, true
+	}
+	return id, false
+}
