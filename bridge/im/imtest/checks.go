@@ -80,9 +80,12 @@ func checkClose(s *session) {
 	s.connect()
 	link := s.link
 	var busy sync.WaitGroup
+	m, next := s.text("while it closes"), s.text("perhaps closed")
+	busy.Go(func() {
+		link.Handle(context.Background(), s.rig.Account, m)
+		link.Handle(context.Background(), s.rig.Account, next)
+	})
 	for range 4 {
-		m := s.text("while it closes")
-		busy.Go(func() { link.Handle(context.Background(), s.rig.Account, m) })
 		busy.Go(func() { link.Close() })
 	}
 	s.within("Handle while it closes", busy.Wait)
