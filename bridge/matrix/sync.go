@@ -216,7 +216,11 @@ func (l *link) roomEvents(ctx context.Context, r id.RoomID, j *joinedRoom, since
 	for i := range j.Timeline.Events {
 		l.mem.change(r, &j.Timeline.Events[i])
 	}
-	entered := l.mem.enter(r, j) && since != ""
+	entered, asked := l.mem.enter(r, j)
+	if asked != "" {
+		l.errand(ctx, func(ctx context.Context) error { return l.nowDirect(ctx, r, asked) })
+	}
+	entered = entered && since != ""
 	for _, e := range slices.Concat(j.State.Events, j.Timeline.Events) {
 		entered = entered || since != "" && l.entering(&e)
 	}
