@@ -52,7 +52,7 @@ type peer interface {
 	// Type shows that the person is writing, SeesTyping that the friend is.
 	Type(t testing.TB)
 	SeesTyping(ctx context.Context, from int) error
-	// Show sets a presence ("online", "away"), Sees waits for the friend's
+	// Show sets a presence ("online", "away", "offline"), Sees waits for the friend's
 	// ("online", "away", "offline").
 	Show(t testing.TB, state string)
 	Sees(ctx context.Context, from int, state string) error

@@ -98,7 +98,11 @@ func (x *xmppPeer) SeesTyping(ctx context.Context, from int) error {
 func (x *xmppPeer) Show(t testing.TB, state string) {
 	t.Helper()
 	c := op{"op": "presence"}
-	if state != "online" {
+	switch state {
+	case "online":
+	case "offline":
+		c["type"] = "unavailable"
+	default:
 		c["show"] = state
 	}
 	x.do(t, c)
