@@ -20,8 +20,7 @@ func (db *DB) hurried(u Urgency, fn func(*Tx) error, done func(error)) {
 func message(i int) func(*Tx) error {
 	return func(tx *Tx) error {
 		id := fmt.Sprint(i)
-		_, err := tx.AddMessage("a", Entry{ID: id, Data: make([]byte, 300)})
-		return errors.Join(err, tx.See("a", "n", id), tx.SetMark("a", "n", []byte(id)))
+		return errors.Join(tx.AddMessage("a", Entry{Seq: uint64(i), ID: id, Data: make([]byte, 300)}), tx.See("a", "n", id), tx.SetMark("a", "n", []byte(id)))
 	}
 }
 
