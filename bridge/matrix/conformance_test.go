@@ -66,12 +66,15 @@ func rig(t *testing.T) imtest.Rig {
 			h.create(stranger, true, alice)
 			return im.Addr{Net: Name, ID: string(stranger)}, nil
 		},
-		Cut:     func() error { h.cut(); return nil },
-		LoseAck: func() error { h.fail(fault{method: "PUT", path: "/send/", times: 1, after: true, cut: true}); return nil },
-		Stall:   func(on bool) error { h.stall(on); return nil },
-		Known:   "dave@hs.test",
-		Denied:  map[string]string{"homeserver": h.http.URL, "user": string(alice), "password": "wrong"},
-		Absent:  map[string]string{"Answers": "people don't answer by themselves"},
+		Cut: func() error { h.cut(); return nil },
+		LoseAck: func() error {
+			h.fail(fault{method: "PUT", path: "/send/", times: 1, after: true, cut: true})
+			return nil
+		},
+		Stall:  func(on bool) error { h.stall(on); return nil },
+		Known:  "dave@hs.test",
+		Denied: map[string]string{"homeserver": h.http.URL, "user": string(alice), "password": "wrong"},
+		Absent: map[string]string{"Answers": "people don't answer by themselves"},
 	}
 }
 
@@ -89,4 +92,3 @@ func (h *homeserver) texts(u id.UserID) (out []string) {
 	}
 	return out
 }
-

@@ -68,8 +68,8 @@ type hsEvent struct {
 	txn    string
 }
 
-// fault answers the next times requests whose method and path contain the
-// words with a status, a body and headers of its own. after: the request is
+// fault answers the next times requests of a method whose path and query
+// contain the words with a status, a body and headers of its own. after: the request is
 // carried out first.
 type fault struct {
 	method, path string
@@ -339,10 +339,11 @@ func (h *homeserver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	h.mu.Lock()
 	mute := h.mute
-	h.seen = append(h.seen, request{r.Method, r.URL.EscapedPath() + "?" + r.URL.RawQuery, string(body)})
+	asked := r.URL.Path + "?" + r.URL.RawQuery
+	h.seen = append(h.seen, request{r.Method, asked, string(body)})
 	var f *fault
 	for _, g := range h.faults {
-		if f == nil && g.times > 0 && g.method == r.Method && strings.Contains(r.URL.Path, g.path) {
+		if f == nil && g.times > 0 && g.method == r.Method && strings.Contains(asked, g.path) {
 			f = g
 			g.times--
 		}
