@@ -14,7 +14,7 @@ func TestPeers(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			end2end(t)
 			s := ownServer(t, kind, true)
-			me, bob := friends(t, s)
+			me, bob := friends(t, s, false)
 			alice := otherSide(t, me, bob)
 			ctx := waiting(t, 2*patience)
 			talk := func(texts ...string) {
@@ -67,7 +67,7 @@ func TestPeersOverRestarts(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			end2end(t)
 			s := ownServer(t, kind, true)
-			me, bob := friends(t, s)
+			me, bob := friends(t, s, false)
 			alice := otherSide(t, me, bob)
 			for n := range 3 {
 				check(t, alice.Say(waiting(t, patience), "ready"))
