@@ -43,27 +43,30 @@ func TestChaos(t *testing.T) {
 		rounds, err = strconv.Atoi(s)
 		check(t, err)
 	}
-	for _, kind := range []string{"prosody", "dendrite"} {
-		for _, mode := range []struct {
-			name string
-			blow func(*chaos) error
-			// ours: the crash is the box's, so that a message may go out twice.
-			ours bool
-		}{
-			{"box killed", (*chaos).killBox, true},
-			{"server restarted", (*chaos).restartServer, false},
-			{"connection cut", (*chaos).cutConnection, false},
-			{"client killed", (*chaos).killClient, false},
-		} {
-			t.Run(kind+"/"+mode.name, func(t *testing.T) {
-				end2end(t)
-				c := newChaos(t, kind, mode.ours)
-				for range rounds {
-					c.round(mode.blow)
-				}
-				c.judge()
-			})
-		}
+	for _, test := range []struct {
+		kind, mode string
+		encrypted  bool
+		blow       func(*chaos) error
+		ours       bool // the crash is the box's: a message may go out twice
+	}{
+		{"prosody", "box killed", false, (*chaos).killBox, true},
+		{"prosody", "server restarted", false, (*chaos).restartServer, false},
+		{"prosody", "connection cut", false, (*chaos).cutConnection, false},
+		{"prosody", "client killed", false, (*chaos).killClient, false},
+		{"dendrite", "box killed", false, (*chaos).killBox, true},
+		{"dendrite", "box killed, encrypted", true, (*chaos).killBox, true},
+		{"dendrite", "server restarted", false, (*chaos).restartServer, false},
+		{"dendrite", "connection cut", false, (*chaos).cutConnection, false},
+		{"dendrite", "client killed", false, (*chaos).killClient, false},
+	} {
+		t.Run(test.kind+"/"+test.mode, func(t *testing.T) {
+			end2end(t)
+			c := newChaos(t, test.kind, test.encrypted, test.ours)
+			for range rounds {
+				c.round(test.blow)
+			}
+			c.judge()
+		})
 	}
 }
 
@@ -106,7 +109,7 @@ func number(text, direction string) (int, bool) {
 	return n, err == nil
 }
 
-func newChaos(t *testing.T, kind string, ours bool) *chaos {
+func newChaos(t *testing.T, kind string, encrypted, ours bool) *chaos {
 	t.Helper()
 	s := ownServer(t, kind, true)
 	c := &chaos{
@@ -114,7 +117,9 @@ func newChaos(t *testing.T, kind string, ours bool) *chaos {
 		posted: map[int]time.Time{}, acked: map[int]bool{},
 	}
 	c.rand = rand.New(rand.NewPCG(c.seed, 0))
-	c.scene = newScene(t, msnclient.MSNP8, s, c.via.Addr)
+	c.scene = &scene{version: msnclient.MSNP8, server: s}
+	c.me, c.bob = friends(t, s, encrypted)
+	c.house(t, c.via.Addr)
 	t.Logf("seed %d", c.seed)
 	c.enter()
 	return c

@@ -62,13 +62,14 @@ type peer interface {
 }
 
 // friends makes two people on a server who have each other on their lists. The
-// second is at his client; the first is for the box to sign in.
-func friends(t testing.TB, s *server) (person, peer) {
+// second is at his client; the first is for the box to sign in. Only Matrix
+// knows rooms that are encrypted.
+func friends(t testing.TB, s *server, encrypted bool) (person, peer) {
 	t.Helper()
 	me := newPerson(t, s, "alice")
 	if s.Kind == "dendrite" {
 		bob := joinMatrix(t, newPerson(t, s, "bob"))
-		bob.meet(t, me, false)
+		bob.meet(t, me, encrypted)
 		return me, bob
 	}
 	bob := joinXMPP(t, newPerson(t, s, "bob"))

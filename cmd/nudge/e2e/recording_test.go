@@ -62,7 +62,7 @@ func TestRecordings(t *testing.T) {
 			check(t, os.WriteFile(list, []byte(strings.Join(r.accounts, "\n")+"\n"), 0o600))
 			b.cli(t, "user", "import", list)
 			for _, handle := range r.md5 {
-				b.cli(t, "user", "set", handle, "md5", "on")
+				b.cli(t, "user", "set", handle, "md5", "on", "--password", recordedPassword)
 			}
 			p := &player{t: t, box: b, conns: map[int]*tape{}, now: map[string]string{}, optional: r.optional}
 			p.play(filepath.Join("testdata", r.file))

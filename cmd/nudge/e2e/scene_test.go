@@ -28,7 +28,7 @@ type scene struct {
 func newScene(t testing.TB, v msnclient.Version, s *server, via string) *scene {
 	t.Helper()
 	sc := &scene{version: v, server: s}
-	sc.me, sc.bob = friends(t, s)
+	sc.me, sc.bob = friends(t, s, false)
 	sc.house(t, via)
 	return sc
 }

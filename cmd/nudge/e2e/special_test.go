@@ -211,7 +211,7 @@ func TestIdleDisk(t *testing.T) {
 	b := newBox(t)
 	for i, kind := range []string{"prosody", "ejabberd", "dendrite", "dendrite"} {
 		s := sharedServer(t, kind)
-		me, bob := friends(t, s)
+		me, bob := friends(t, s, false)
 		handle := fmt.Sprintf("user%d@nudge.test", i)
 		b.AddUser(t, handle, msnclient.MSNP8)
 		b.Link(t, handle, me, s.Addr())
