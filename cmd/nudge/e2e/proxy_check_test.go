@@ -41,7 +41,7 @@ func TestProxy(t *testing.T) {
 		if _, err := io.WriteString(c, word); err != nil {
 			return err
 		}
-		_, err := io.ReadFull(c, make([]byte, len(word)))
+		_, err = io.ReadFull(c, make([]byte, len(word)))
 		return err
 	}
 	c, err := dial()
