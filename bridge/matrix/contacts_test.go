@@ -146,7 +146,7 @@ func TestContactOpensAnotherRoom(t *testing.T) {
 	if last := w.rooms[r].events[len(w.rooms[r].events)-1]; last.Sender != id.UserID(w.alice) {
 		t.Error("the answer did not go to the room of the newest activity")
 	}
-	for _, ev := range w.host.events {
+	for _, ev := range w.host.all() {
 		if e, ok := ev.(im.ContactEdit); ok {
 			t.Errorf("asked again: %+v", e)
 		}
@@ -183,7 +183,7 @@ func TestAddAndFirstMessage(t *testing.T) {
 	if c := w.host.contact(string(dave), func(c im.Contact) bool { return c.Followed }); c.Room {
 		t.Errorf("dave is %+v", c)
 	}
-	for _, ev := range w.host.events {
+	for _, ev := range w.host.all() {
 		if r, ok := ev.(im.Roster); ok && slices.ContainsFunc(r.Items, func(c im.Contact) bool { return c.Room }) {
 			t.Errorf("the new room was shown as a group: %+v", r)
 		}

@@ -94,6 +94,25 @@ func (tx *testTx) Scan(p []byte) iter.Seq2[[]byte, []byte] {
 	}
 }
 
+// all, disk and position look at what came and what is kept.
+func (h *testHost) all() []im.Event {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.events)
+}
+
+func (h *testHost) disk(key string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return string(h.kv[key])
+}
+
+func (h *testHost) position() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return string(h.mark)
+}
+
 // wait waits until ok finds what it looks for among the events so far.
 func (h *testHost) wait(what string, ok func([]im.Event) bool) []im.Event {
 	h.t.Helper()

@@ -18,12 +18,12 @@ import (
 func TestPasswordIsUsedOnce(t *testing.T) {
 	w := newWorld(t)
 	l := w.connect()
-	device := w.host.kv[sessionKey]
+	device := w.host.disk(sessionKey)
 	l = w.restart(l)
 	if n := len(w.requests("POST", "/login")); n != 1 {
 		t.Errorf("%d log-ins over two connections, want 1", n)
 	}
-	if !slices.Equal(device, w.host.kv[sessionKey]) {
+	if device != w.host.disk(sessionKey) {
 		t.Error("the session changed over a restart")
 	}
 
@@ -49,7 +49,7 @@ func TestPasswordIsUsedOnce(t *testing.T) {
 		t.Errorf("devices of the log-ins: %q, want the same twice", devices)
 	}
 	w.host.wait("message of the meantime", func(es []im.Event) bool {
-		return slices.Equal(texts(slices.Concat(before.events, es)), []string{"wake up"})
+		return slices.Equal(texts(slices.Concat(before.all(), es)), []string{"wake up"})
 	})
 }
 
@@ -93,8 +93,8 @@ func TestAnotherAccountStartsAfresh(t *testing.T) {
 	if !r.Full || len(r.Items) != 0 {
 		t.Errorf("zoe's first contact list is %+v; alice's contacts must not be on it", r)
 	}
-	if !strings.HasPrefix(string(w.host.mark), "@zoe:hs.test ") {
-		t.Errorf("mark %q does not name its account", w.host.mark)
+	if !strings.HasPrefix(w.host.position(), "@zoe:hs.test ") {
+		t.Errorf("mark %q does not name its account", w.host.position())
 	}
 }
 
@@ -122,7 +122,7 @@ func TestGapIsFilled(t *testing.T) {
 	}
 	w.fail(fault{method: "GET", path: "/messages", times: 2, status: 502, body: "<html>bad gateway"})
 	w.restart(l)
-	if got := texts(w.host.events); !slices.Equal(got, want) {
+	if got := texts(w.host.all()); !slices.Equal(got, want) {
 		t.Errorf("%d messages before Up, want all 120 in order: %q", len(got), got)
 	}
 	if n := len(w.requests("GET", "/messages")); n < 8 {
@@ -152,7 +152,7 @@ func TestGapIsCut(t *testing.T) {
 				w.fail(fault{method: "GET", path: "/messages", times: 1, status: 403, body: `{"errcode":"M_FORBIDDEN","error":"no history for you"}`})
 			}
 			w.restart(l)
-			got := texts(w.host.events)
+			got := texts(w.host.all())
 			if len(got) != c.count+1 || !strings.Contains(got[0], c.words) {
 				t.Fatalf("%d messages, the first %q; want a note with %q and %d", len(got), got[0], c.words, c.count)
 			}
@@ -221,7 +221,7 @@ func TestEchoSettles(t *testing.T) {
 	w.host.sends = []im.Unsettled{{Event: im.Message{ID: "out-1", Conv: w.bob, Text: "hello"}}}
 	w.connect()
 	up, receipt := -1, -1
-	for i, ev := range w.host.events {
+	for i, ev := range w.host.all() {
 		switch ev := ev.(type) {
 		case im.LinkState:
 			up = i
@@ -260,7 +260,7 @@ func TestPositionRefused(t *testing.T) {
 	l := w.connect()
 	l.Close()
 	w.host = w.host.copy()
-	_, since, _ := strings.Cut(string(w.host.mark), " ")
+	_, since, _ := strings.Cut(w.host.position(), " ")
 	w.fail(fault{method: "GET", path: "since=" + since + "&timeout=0", times: 1, status: 400, body: `{"errcode":"M_INVALID_PARAM","error":"bad since"}`})
 	w.connect()
 	s := await(w.host, "LinkState", func(im.LinkState) bool { return true })
