@@ -19,7 +19,7 @@ import (
 // many kills (10 when unset; 200 is the long round).
 const (
 	childEnv = "STORE_TEST_CHILD"
-	killsEnv = "STORE_TEST_KILLS"
+	killsEnv = "NUDGE_KILL_ROUNDS"
 )
 
 func TestMain(m *testing.M) {
