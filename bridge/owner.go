@@ -253,6 +253,20 @@ func (a *account) swap(from, to List, addr im.Addr, name string) error {
 	return err
 }
 
+// Find tells who is meant by an address: somebody on the account's lists, an
+// account of this box, or somebody that one of the account's links knows.
+// ErrNoSuchUser when it is nobody.
+func (h *Hub) Find(ctx context.Context, handle, who string) (im.Person, error) {
+	h.mu.Lock()
+	a := h.accounts[canonical(handle)]
+	h.mu.Unlock()
+	if a == nil {
+		return im.Person{}, noAccount(handle)
+	}
+	addr, name, err := h.resolve(ctx, a, who)
+	return im.Person{Addr: addr, Name: name}, err
+}
+
 // ownerEdit runs edit on a list entry and tells the account's clients which
 // lists it came on or went off.
 

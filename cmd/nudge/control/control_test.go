@@ -449,3 +449,56 @@ func TestRawRequests(t *testing.T) {
 		}
 	}
 }
+
+func TestAssistantActs(t *testing.T) {
+	h := newHouse(t, t.TempDir())
+	cl := Local(h.box)
+	ctx := t.Context()
+	const alice, bob = "alice@hotmail.com", "Bob@hotmail.com"
+	must[NewPassword](t)(cl.AddUser(ctx, NewUser{Handle: alice}))
+	must[NewPassword](t)(cl.AddUser(ctx, NewUser{Handle: bob, Name: "Robert"}))
+	values := map[string]string{"user": "a", "password": "open"}
+	must[Link](t)(cl.AddLink(ctx, NewLink{Account: alice, Network: "door", Values: values, Wait: time.Minute}))
+	a := h.box.Actions()
+	for _, c := range []struct{ who, want string }{
+		{"robert", "Bob@hotmail.com Robert, on this box"},
+		{"zoe@door.test", "zoe@door.test Found, on door"},
+		{"zoe@elsewhere.test", ""},
+		{"zoe", ""},
+		{"alice", ""},
+	} {
+		if got := strings.Join(must[[]string](t)(a.Find(ctx, alice, c.who)), "|"); got != c.want {
+			t.Errorf("find %s: %q", c.who, got)
+		}
+	}
+	for range 2 { // twice does no harm
+		if err := a.Add(ctx, alice, "bob@hotmail.com"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := must[[]string](t)(a.Find(ctx, alice, "bob")); len(got) != 1 || !strings.HasSuffix(got[0], "on your list") {
+		t.Errorf("find after add: %q", got)
+	}
+	for range 2 {
+		if err := a.Block(ctx, alice, "bob@hotmail.com"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if err := a.Unblock(ctx, alice, "bob@hotmail.com"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if err := a.Remove(ctx, alice, "bob@hotmail.com"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantErr(t, a.Add(ctx, alice, "nobody@nowhere.test"), "nobody of that name")
+	if got := must[[]string](t)(a.Links(ctx, alice)); len(got) != 1 || got[0] != "door: up" {
+		t.Errorf("links: %q", got)
+	}
+	if got := must[string](t)(a.Status(ctx, alice)); !strings.Contains(got, "0 people are signed in") || !strings.Contains(got, "door: up") {
+		t.Errorf("status: %q", got)
+	}
+}

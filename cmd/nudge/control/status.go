@@ -38,7 +38,7 @@ func (b *Box) status(ctx context.Context, _ Done) (Status, error) {
 	s.Users = len(users)
 	for _, u := range users {
 		s.Waiting += u.Waiting
-		if len(u.Protocol) > 0 {
+		if u.Address != "" {
 			s.Online = append(s.Online, u)
 		}
 	}
