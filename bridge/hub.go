@@ -80,9 +80,23 @@ func New(c Config) (*Hub, error) {
 		if h.nets[name] == nil {
 			return nil, fmt.Errorf("network %q is not in this build", name)
 		}
-		h.shared[name] = newPort(h, store.Link{Net: name}, nil)
+		if err := h.share(name); err != nil {
+			return nil, fmt.Errorf("loading what waits for %s: %w", name, err)
+		}
 	}
 	return h, nil
+}
+
+// share makes the link to a network that every account has, unless the owner
+// made one with log-in data of its own.
+func (h *Hub) share(net string) error {
+	if h.shared[net] != nil {
+		return nil
+	}
+	return h.db.View(func(tx *store.Tx) error {
+		h.shared[net] = newPort(h, store.Link{Net: net}, slices.Collect(tx.Outs("", net)))
+		return nil
+	})
 }
 
 // load reads every account. List versions jump at each start, because a change

@@ -379,6 +379,29 @@ func TestUnprovedMessageComesBackAtTheNextSignOn(t *testing.T) {
 	})
 }
 
+func TestSigningOnElsewhereEndsTheConversations(t *testing.T) {
+	on(t, func(t *testing.T, b *box) {
+		b.user("alice@hotmail.com")
+		b.user("bob@hotmail.com")
+		alice, _ := b.signOn("alice@hotmail.com")
+		_, bk := b.signOn("bob@hotmail.com")
+		a, _, ak, ck := converse(t, b, alice, bk, "bob@hotmail.com")
+		ak.take()
+		b.signOn("bob@hotmail.com")
+		if got := of[im.SignedOff](ck.take()); len(got) != 1 {
+			t.Errorf("the old seat is told %+v", got)
+		}
+		if got := of[im.Membership](ak.take()); len(got) != 1 || got[0].Joined {
+			t.Errorf("alice is told %+v", got)
+		}
+		var nak error
+		a.Send(im.Message{Text: "anybody?"}, func(err error) { nak = err })
+		if nak != ErrAlone {
+			t.Errorf("a message to nobody: %v", nak)
+		}
+	})
+}
+
 func TestForeignMessageRingsWaitsAndIsNotDoubled(t *testing.T) {
 	on(t, func(t *testing.T, b *box) {
 		b.user("alice@hotmail.com")

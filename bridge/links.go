@@ -118,9 +118,7 @@ func (h *Hub) SetLink(ctx context.Context, handle, net, key, value string) error
 	h.mu.Lock()
 	p, err := h.linkOf(handle, net)
 	if err == nil {
-		if !slices.ContainsFunc(h.nets[net].Settings(), func(f im.Field) bool { return f.Key == key }) {
-			err = fmt.Errorf("%s links have no setting %q", net, key)
-		}
+		err = h.settable(net, key, value)
 	}
 	if err != nil {
 		h.mu.Unlock()
@@ -195,29 +193,4 @@ func (h *Hub) Links(handle string) []LinkInfo {
 		return cmp.Or(cmp.Compare(x.Account, y.Account), cmp.Compare(x.Net, y.Net))
 	})
 	return all
-}
-
-// TestLink waits until a link is up, or says why it is not.
-func (h *Hub) TestLink(ctx context.Context, handle, net string) error {
-	for {
-		h.mu.Lock()
-		p, err := h.linkOf(handle, net)
-		var st im.LinkState
-		var changed <-chan struct{}
-		if err == nil {
-			st, changed = p.state, p.changed()
-		}
-		h.mu.Unlock()
-		switch {
-		case err != nil:
-			return err
-		case st.State != im.Down:
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return fmt.Errorf("%s is not connected: %s", net, st.Text)
-		}
-	}
 }

@@ -217,10 +217,58 @@ func (h *Hub) RemoveContact(ctx context.Context, handle, contact string) error {
 			return ErrNotOnList
 		}
 		a.removeFrom(FL, c)
-		a.listChanged(FL, c, false)
 		return nil
 	})
 }
+
+// BlockContact puts contact on the account's block list instead of its allow
+// list, as its user would. Blocking twice is no error.
+func (h *Hub) BlockContact(ctx context.Context, handle, contact string) error {
+	return h.ownerEdit(ctx, handle, contact, func(a *account, addr im.Addr, name string) error {
+		return a.swap(AL, BL, addr, name)
+	})
+}
+
+// UnblockContact puts contact back from the account's block list to its allow
+// list. ErrNotOnList when he is not blocked.
+func (h *Hub) UnblockContact(ctx context.Context, handle, contact string) error {
+	return h.ownerEdit(ctx, handle, contact, func(a *account, addr im.Addr, name string) error {
+		if c := a.contacts[addr]; c == nil || !c.on(BL) {
+			return ErrNotOnList
+		}
+		return a.swap(BL, AL, addr, name)
+	})
+}
+
+// swap moves addr from one list to its opposite. The lock is held.
+func (a *account) swap(from, to List, addr im.Addr, name string) error {
+	c := a.contacts[addr]
+	if c != nil && c.on(to) {
+		return nil
+	}
+	if c != nil && c.on(from) {
+		a.removeFrom(from, c)
+	}
+	_, err := a.addTo(to, addr, name, 0)
+	return err
+}
+
+// Find tells who is meant by an address: somebody on the account's lists, an
+// account of this box, or somebody that one of the account's links knows.
+// ErrNoSuchUser when it is nobody.
+func (h *Hub) Find(ctx context.Context, handle, who string) (im.Person, error) {
+	h.mu.Lock()
+	a := h.accounts[canonical(handle)]
+	h.mu.Unlock()
+	if a == nil {
+		return im.Person{}, noAccount(handle)
+	}
+	addr, name, err := h.resolve(ctx, a, who)
+	return im.Person{Addr: addr, Name: name}, err
+}
+
+// ownerEdit runs edit on a list entry and tells the account's clients which
+// lists it came on or went off.
 
 func (h *Hub) ownerEdit(ctx context.Context, handle, contact string, edit func(*account, im.Addr, string) error) error {
 	h.mu.Lock()
@@ -234,13 +282,16 @@ func (h *Hub) ownerEdit(ctx context.Context, handle, contact string, edit func(*
 		return fmt.Errorf("%s: %w", contact, err)
 	}
 	h.mu.Lock()
+	c, had := a.contacts[addr], List(0)
+	if c != nil {
+		had = List(c.Lists)
+	}
 	err = edit(a, addr, name)
-	if err == nil {
-		a.bump()
-		h.put(store.Soon, a)
-		if c := a.contacts[addr]; c != nil && c.on(FL) {
-			a.listsMoved(c, List(c.Lists)&^FL)
-		}
+	if now := a.contacts[addr]; now != nil { // new, or made anew
+		c = now
+	}
+	if err == nil && c != nil {
+		a.listsMoved(c, had)
 	}
 	h.mu.Unlock()
 	if err != nil {

@@ -25,6 +25,7 @@ type port struct {
 	state   im.LinkState
 	link    im.Link // nil while there is none
 	up      bool    // caught up: events may go out
+	stuck   bool    // lost in a way that trying again does not mend
 	since   time.Time
 	lanes   map[string]*lane
 	slots   chan struct{} // at most four lanes carry at once
@@ -100,15 +101,23 @@ func (p *port) stop() {
 
 // restart connects anew at once, as after new log-in data.
 func (p *port) restart() {
-	select {
-	case p.kick <- struct{}{}:
-	default:
-	}
+	p.retry()
 	p.hub.mu.Lock()
 	l := p.link
 	p.hub.mu.Unlock()
 	if l != nil {
 		l.Close()
+	}
+}
+
+// retry ends the pause before the next try, without the lock.
+func (p *port) retry() {
+	p.hub.mu.Lock()
+	p.stuck = false
+	p.hub.mu.Unlock()
+	select {
+	case p.kick <- struct{}{}:
+	default:
 	}
 }
 
@@ -139,7 +148,7 @@ func (p *port) run(ctx context.Context, n im.Network) {
 		if errors.As(err, &lost) {
 			switch lost.Class {
 			case im.Credentials, im.Forbidden:
-				pause = -1
+				pause = -1 // see stuck
 			case im.After:
 				pause = max(pause, lost.After)
 			}
@@ -271,6 +280,9 @@ func (p *port) down(err error) {
 		text = err.Error()
 	}
 	h.log.Info("link down", "net", p.net, "account", p.user, "why", text)
+	var lost *im.Lost
+	final := errors.As(err, &lost) && (lost.Class == im.Credentials || lost.Class == im.Forbidden)
+	p.stuck = final && len(p.kick) == 0
 	p.state = im.LinkState{Net: p.net, State: im.Down, Text: text}
 	p.publish()
 	if !wasUp || h.closed {

@@ -156,12 +156,22 @@ func (s *Session) Close() {
 	s.leave()
 }
 
-// end signs the client off from our side. The lock is held.
+// end signs the client off from our side, its conversations too: what is said
+// from now on is for the next session. The lock is held.
 func (s *Session) end(why im.SignOff) {
-	if !s.ended {
-		s.sink.Deliver(im.SignedOff{Why: why}, nil)
-		s.leave()
+	if s.ended {
+		return
 	}
+	s.sink.Deliver(im.SignedOff{Why: why}, nil)
+	for _, c := range s.hub.chats {
+		for _, seat := range slices.Clone(c.seats) {
+			if seat.session == s {
+				seat.sink.Deliver(im.SignedOff{Why: why}, nil)
+				seat.leave(false)
+			}
+		}
+	}
+	s.leave()
 }
 
 // leave takes the session away and lets the contacts see it. The lock is held.

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"go.etcd.io/bbolt"
 )
 
 // Urgency is how long a queued change may wait for its commit.
@@ -250,16 +248,4 @@ func (db *DB) try(group []change) (again bool, err error) {
 		return false, fmt.Errorf("nothing was kept: %w", err)
 	}
 	return false, nil
-}
-
-// boltOptions are those of every read-write open: 4 KB pages on every
-// board (a Pi 5's own page size makes each commit three times as big), and no
-// free list on disk (a quarter of each commit).
-func boltOptions() *bbolt.Options {
-	return &bbolt.Options{
-		Timeout:        lockWait,
-		PageSize:       4096,
-		NoFreelistSync: true,
-		FreelistType:   bbolt.FreelistMapType,
-	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 )
 
 // ErrSealed means that sealed bytes can't be opened: they were sealed with
@@ -16,7 +17,7 @@ var ErrSealed = errors.New("a stored secret can't be opened with this key; it ha
 
 // LoadKey reads the sealing key from path, 64 hexadecimal digits. A missing
 // file is made, readable by its owner only, and created is true. A file that
-// others may read is refused.
+// others than its owner and root may read is refused.
 func LoadKey(path string) (k [32]byte, created bool, err error) {
 	k, err = readKey(path)
 	if !errors.Is(err, os.ErrNotExist) {
@@ -40,8 +41,8 @@ func readKey(path string) (k [32]byte, err error) {
 	if err != nil {
 		return k, fmt.Errorf("the sealing key can't be read: %w", err)
 	}
-	if p := info.Mode().Perm(); p&0o077 != 0 {
-		return k, fmt.Errorf("the sealing key %s may be read by others (mode %04o): run chmod 600 %s", path, p, path)
+	if exposed(info) {
+		return k, fmt.Errorf("the sealing key %s may be read by others (mode %04o): run chmod 600 %s", path, info.Mode().Perm(), path)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, 1024))
 	if err != nil {
@@ -52,6 +53,17 @@ func readKey(path string) (k [32]byte, err error) {
 		return [32]byte{}, fmt.Errorf("the sealing key %s is damaged: it must be 64 hexadecimal digits; put it back from a copy or restore a backup", path)
 	}
 	return k, nil
+}
+
+// exposed tells whether anybody but the owner and root may touch the file.
+// Group root is allowed, because a systemd credential can look like that: its
+// reader is named in an access list, which shows as group bits.
+func exposed(info os.FileInfo) bool {
+	p := info.Mode().Perm()
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Gid == 0 {
+		p &^= 0o070
+	}
+	return p&0o077 != 0
 }
 
 func writeKey(path string, k [32]byte) error {

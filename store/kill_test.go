@@ -19,7 +19,7 @@ import (
 // many kills (10 when unset; 200 is the long round).
 const (
 	childEnv = "STORE_TEST_CHILD"
-	killsEnv = "STORE_TEST_KILLS"
+	killsEnv = "NUDGE_KILL_ROUNDS"
 )
 
 func TestMain(m *testing.M) {
@@ -43,6 +43,9 @@ func writeForEver(dir string) error {
 	}
 	failed := make(chan error, 1)
 	for n := next + 1; ; n++ {
+		db.mu.Lock()
+		db.last = time.Time{} // commit without pause, so that most kills fall into a commit
+		db.mu.Unlock()
 		db.Do(Urgency(n%3), func(tx *Tx) error {
 			err := tx.AddMessage("a", Entry{Seq: n, ID: fmt.Sprint(n), Data: make([]byte, n%3000)})
 			return errors.Join(err, tx.See("a", "n", fmt.Sprint(n)), tx.SetMark("a", "n", fmt.Append(nil, n)))

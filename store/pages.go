@@ -27,7 +27,8 @@ const (
 	metaVersion = 2
 	noFreelist  = ^uint64(0)
 
-	maxDepth = 100 // a tree of 4 KB pages this deep would not fit any disk
+	maxSpan  = 1 << 18 // pages of one element, 1 GB: what an int of a 32-bit board can count
+	maxDepth = 100     // a tree of 4 KB pages this deep would not fit any disk
 )
 
 var (
@@ -144,18 +145,15 @@ func (w *walker) read(id uint64, depth int) ([]byte, error) {
 		return nil, fmt.Errorf("page %d says that it is %d", id, self)
 	}
 	count := uint64(le.Uint32(b[12:])) + 1
-	if count > w.meta.pages-id {
+	if count > w.meta.pages-id || count > maxSpan {
 		return nil, fmt.Errorf("page %d is out of bounds", id+count-1)
 	}
-	if need := int(count) * pageSize; need > len(b) {
+	need := int(count) * pageSize
+	if need > len(b) {
 		b = append(make([]byte, 0, need), b[:pageSize]...)[:need]
-		if _, err := w.r.ReadAt(b[pageSize:], int64(id+1)*pageSize); err != nil {
-			return nil, fmt.Errorf("page %d can't be read: %w", id, err)
-		}
-	} else if need > pageSize {
-		if _, err := w.r.ReadAt(b[pageSize:need], int64(id+1)*pageSize); err != nil {
-			return nil, fmt.Errorf("page %d can't be read: %w", id, err)
-		}
+	}
+	if _, err := w.r.ReadAt(b[pageSize:need], int64(id+1)*pageSize); need > pageSize && err != nil {
+		return nil, fmt.Errorf("page %d can't be read: %w", id, err)
 	}
 	w.bufs[depth] = b
 	for i := id; i < id+count; i++ {
@@ -165,7 +163,7 @@ func (w *walker) read(id uint64, depth int) ([]byte, error) {
 		w.seen[i/64] |= 1 << (i % 64)
 	}
 	w.used += count
-	return b[:count*pageSize], nil
+	return b[:need], nil
 }
 
 // elements checks one page, inline or not, and descends.

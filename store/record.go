@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"maps"
@@ -91,7 +90,7 @@ func (d *decoder) next() bool {
 }
 
 func (d *decoder) str() string   { return string(d.val) }
-func (d *decoder) bytes() []byte { return bytes.Clone(d.val) }
+func (d *decoder) bytes() []byte { return append([]byte(nil), d.val...) } // nil when empty
 
 func (d *decoder) uint() uint64 {
 	v, n := binary.Uvarint(d.val)
@@ -130,7 +129,7 @@ func pair[V string | []byte](d *decoder, m *map[string]V) {
 		case 1:
 			k = p.str()
 		case 2:
-			v = V(bytes.Clone(p.val))
+			v = V(p.bytes())
 		}
 	}
 	if p.err != nil {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"time"
 
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
@@ -23,6 +24,21 @@ type migration func(*bbolt.Tx) error
 var migrations []migration
 
 const keyCheck = "key check" // context
+
+// lockWait is how long Open waits for another process to let go of the file.
+const lockWait = time.Second
+
+// boltOptions are those of every read-write open: 4 KB pages on every
+// board (a Pi 5's own page size makes each commit three times as big), and no
+// free list on disk (a quarter of each commit).
+func boltOptions() *bbolt.Options {
+	return &bbolt.Options{
+		Timeout:        lockWait,
+		PageSize:       4096,
+		NoFreelistSync: true,
+		FreelistType:   bbolt.FreelistMapType,
+	}
+}
 
 // create makes a new database: all of it or nothing, because a power cut while
 // bbolt initialises a file leaves one that can't be opened.

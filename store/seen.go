@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 )
 
 // A link remembers the newest seenKept IDs or a little more. They are kept as
@@ -19,9 +20,10 @@ const (
 // Seen tells whether id is among the newest 4096 given to See for the link.
 func (tx *Tx) Seen(account, net, id string) bool {
 	sum := sha256.Sum256([]byte(id))
+	want := binary.NativeEndian.Uint64(sum[:])
 	for _, chunk := range tx.scan(seenBucket, under(canon(account), net)) {
 		for ; len(chunk) >= seenSize; chunk = chunk[seenSize:] {
-			if bytes.Equal(chunk[:seenSize], sum[:seenSize]) {
+			if binary.NativeEndian.Uint64(chunk) == want {
 				return true
 			}
 		}

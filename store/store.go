@@ -41,7 +41,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"time"
 
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
@@ -53,9 +52,6 @@ const (
 	File    = "nudge.db"  // the database
 	KeyFile = "nudge.key" // the sealing key, unless it is kept elsewhere
 )
-
-// lockWait is how long Open waits for another process to let go of the file.
-const lockWait = time.Second
 
 // ErrClosed is what every use of a closed DB gets.
 var ErrClosed = errors.New("the database is closed")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"reflect"
 	"slices"
@@ -253,6 +254,14 @@ func TestSeenKeepsTheNewest(t *testing.T) {
 		}
 	})
 }
+
+// The methods of im.Tx, which this package may not import.
+var _ interface {
+	Get(k []byte) []byte
+	Put(k, v []byte) error
+	Delete(k []byte) error
+	Scan(prefix []byte) iter.Seq2[[]byte, []byte]
+} = (*KVTx)(nil)
 
 func TestKV(t *testing.T) {
 	db := openTest(t, "")

@@ -68,8 +68,12 @@ func (m *memory) change(r id.RoomID, e *evt) {
 		set(m, key, &rm.Replaced, c.ReplacementRoom != "")
 	case event.StateMember.Type:
 		c, ok := decode[event.MemberEventContent](e.Content)
-		if ok && c.Membership.IsInviteOrJoin() {
-			m.member(id.UserID(*e.StateKey), c)
+		if !ok || !c.Membership.IsInviteOrJoin() {
+			return
+		}
+		m.member(id.UserID(*e.StateKey), c)
+		if c.IsDirect && e.Sender == m.me && c.Membership == event.MembershipInvite {
+			m.pair(r, id.UserID(*e.StateKey)) // ours; m.direct follows
 		}
 	}
 }
@@ -85,12 +89,18 @@ func (m *memory) member(u id.UserID, c event.MemberEventContent) {
 }
 
 // enter notes that the account is in a room, with the counts that came along.
-// It tells whether it was not in it before.
-func (m *memory) enter(r id.RoomID, j *joinedRoom) (fresh bool) {
+// It tells whether it was not in it before, and who had asked it into a direct
+// conversation: another device of the account may join without saying so in
+// m.direct.
+func (m *memory) enter(r id.RoomID, j *joinedRoom) (fresh bool, asked id.UserID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	rm, key := m.room(r), roomKey+string(r)
 	fresh = rm.Membership != event.MembershipJoin
+	if rm.Membership == event.MembershipInvite && rm.Direct {
+		asked = rm.Inviter
+		m.pair(r, asked)
+	}
 	set(m, key, &rm.Membership, event.MembershipJoin)
 	if j.Summary.Joined != nil {
 		set(m, key, &rm.Joined, *j.Summary.Joined)
@@ -102,7 +112,7 @@ func (m *memory) enter(r id.RoomID, j *joinedRoom) (fresh bool) {
 		rm.Heroes = j.Summary.Heroes
 		m.dirty[key] = true
 	}
-	return fresh
+	return fresh, asked
 }
 
 // invited takes in an invitation. Ok is false when it does not say from whom.

@@ -36,8 +36,7 @@ func (l *link) edit(ctx context.Context, ed im.ContactEdit) error {
 	if err := l.mem.save(ctx, l.kv); err != nil {
 		return err
 	}
-	l.poke()
-	return l.deliver(ctx, delivery{events: []im.Event{im.Receipt{ID: ed.ID, Conv: ed.Who.ID, State: im.Sent}}})
+	return l.deliver(ctx, delivery{first: true, events: []im.Event{im.Receipt{ID: ed.ID, Conv: ed.Who.ID, State: im.Sent}}})
 }
 
 func (l *link) carry(ctx context.Context, ed im.ContactEdit, addr string) error {

@@ -53,7 +53,7 @@ type renderer struct {
 
 	quote, pre, skip int               // depth of blockquote, pre and mx-reply
 	open             [len(effects)]int // depth of each effect
-	colors           []string          // of font and span, "" none
+	colors           []string          // of each open font and span, "" none
 	links            []anchor          // of a
 	lists            []int             // next number, -1 for bullets
 
@@ -108,7 +108,11 @@ func (r *renderer) start() {
 	case "pre":
 		r.pre++
 	case "font", "span":
-		r.colors = append(r.colors, rgb(r.attr("data-mx-color", "color")))
+		color := rgb(r.attr("data-mx-color", "color"))
+		if n := len(r.colors); color == "" && n > 0 {
+			color = r.colors[n-1]
+		}
+		r.colors = append(r.colors, color)
 	case "ul":
 		r.lists = append(r.lists, -1)
 	case "ol":
@@ -192,10 +196,8 @@ func (r *renderer) text(s string) {
 		return
 	}
 	color := ""
-	for _, c := range r.colors {
-		if c != "" {
-			color = c
-		}
+	if n := len(r.colors); n > 0 {
+		color = r.colors[n-1]
 	}
 	for e := range r.all {
 		r.all[e] = (r.all[e] || !r.began) && r.open[e] > 0

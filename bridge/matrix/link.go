@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -31,6 +32,7 @@ type link struct {
 
 	mem   *memory
 	track *tracker
+	soon  *announcer
 
 	out     chan delivery // to the emitter
 	changed chan struct{} // memory changed without a delivery: look again
@@ -39,7 +41,7 @@ type link struct {
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	wg     sync.WaitGroup // sync loop, emitter, errands
+	wg     sync.WaitGroup // sync loop, emitter, announcer, errands
 	done   chan struct{}  // closed when all of them are gone
 	closed sync.Once
 
@@ -47,10 +49,13 @@ type link struct {
 	presence event.Presence // what /sync is to say of us
 }
 
-// delivery is what the emitter hands to the hub in one Batch.
+// delivery is what the emitter hands to the hub in one Batch. Changes of the
+// contact list go ahead of the events, or with first behind them: an edit must
+// be confirmed before the list that it led to, else the hub takes its own.
 type delivery struct {
 	events []im.Event
 	mark   []byte
+	first  bool
 }
 
 // errClosed is the cause of a link that Close ended.
@@ -86,7 +91,7 @@ func (n *Network) newLink(ctx context.Context, login im.Login) (*link, error) {
 	l := &link{
 		net: n, log: n.log.With("net", Name, "account", login.User.ID), user: login.User, host: login.Host, kv: kv,
 		http: tr, cli: cli, media: &http.Client{Transport: tr}, box: s.Box, form: f,
-		mem: mem, track: newTracker(),
+		mem: mem, track: newTracker(), soon: newAnnouncer(),
 		out: make(chan delivery, 16), changed: make(chan struct{}, 1),
 		errands: make(chan func(context.Context) error, 64), account: make(chan struct{}, 1),
 		done: make(chan struct{}), presence: event.PresenceOffline,
@@ -98,9 +103,9 @@ func (n *Network) newLink(ctx context.Context, login im.Login) (*link, error) {
 	return l, nil
 }
 
-// start sets the three goroutines going. The first that fails ends the link.
+// start sets the goroutines going. The first that fails ends the link.
 func (l *link) start() {
-	for _, run := range []func(context.Context) error{l.follow, l.emit, l.runErrands} {
+	for _, run := range []func(context.Context) error{l.follow, l.emit, l.announce, l.runErrands} {
 		l.wg.Go(func() {
 			if err := run(l.ctx); err != nil {
 				l.cancel(err)
@@ -163,13 +168,15 @@ func (l *link) Handle(ctx context.Context, _ im.Addr, ev im.Event) error {
 	case im.ContactEdit:
 		return l.edit(ctx, ev)
 	case im.PresenceChanged:
-		return l.show(ctx, ev.Now)
+		l.show(ev.Now)
 	case im.Typing:
-		return l.typing(ctx, ev)
+		l.typing(ev)
 	case im.Receipt:
-		return l.markRead(ctx, ev)
+		l.markRead(ev)
+	default:
+		return im.ErrUnsupported
 	}
-	return im.ErrUnsupported
+	return nil
 }
 
 // deliver queues events for the hub, in order.
@@ -192,8 +199,7 @@ func (l *link) poke() {
 	}
 }
 
-// emit is the emitter: the one place that calls Inbox.Accept. Changes of the
-// contact list and of presence that memory shows go ahead of the events.
+// emit is the emitter: the one place that calls Inbox.Accept.
 func (l *link) emit(ctx context.Context) error {
 	var seen view
 	for {
@@ -204,7 +210,10 @@ func (l *link) emit(ctx context.Context) error {
 		case d = <-l.out:
 		case <-l.changed:
 		}
-		events := append(seen.update(l.mem, time.Now(), l.window()), d.events...)
+		events := slices.Concat(seen.update(l.mem, time.Now(), l.window()), d.events)
+		if d.first {
+			events = slices.Concat(d.events, events[:len(events)-len(d.events)])
+		}
 		if len(events) == 0 && d.mark == nil {
 			continue
 		}

@@ -22,10 +22,12 @@
 //
 // # Goroutines
 //
-// A link owns three, and Close waits for all of them: the sync loop (the only
+// A link owns four, and Close waits for all of them: the sync loop (the only
 // one that reads /sync), the emitter (the only caller of Inbox.Accept, so that
-// order is one), and the errands (joins and profile look-ups that nothing
-// waits for). Handle, Find, Open and Upload run on the caller's goroutine.
+// order is one), the announcer (presence, typing and read markers, of which
+// only the latest counts) and the errands (joins and profile look-ups that
+// nothing waits for). Messages, edits, Find, Open and Upload run on the
+// caller's goroutine.
 // memory has one mutex, never held across I/O.
 //
 // # Caveats

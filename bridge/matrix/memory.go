@@ -306,12 +306,17 @@ func (m *memory) left(r id.RoomID) {
 	}
 }
 
-// joined notes that the account is in a room that is a direct one with u,
-// before /sync says so.
+// joinedDirect notes that the account is in a direct room with u, before /sync
+// says so.
 func (m *memory) joinedDirect(r id.RoomID, u id.UserID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	set(m, roomKey+string(r), &m.room(r).Membership, event.MembershipJoin)
+	m.pair(r, u)
+}
+
+// pair notes that a room is a direct one with u. mu is held.
+func (m *memory) pair(r id.RoomID, u id.UserID) {
 	if !slices.Contains(m.direct[u], r) {
 		m.direct[u] = append(m.direct[u], r)
 		m.dirty[directKey] = true

@@ -125,19 +125,13 @@ func (l *link) saying() event.Presence {
 	return l.presence
 }
 
-// show tells the server what the account shows. A server without presence is
-// no error.
-func (l *link) show(ctx context.Context, p im.Presence) error {
+// show tells the server what the account shows.
+func (l *link) show(p im.Presence) {
 	state, note := presenceOut(p)
 	l.mu.Lock()
 	l.presence = state
 	l.mu.Unlock()
-	err := l.retry(ctx, func() error { return l.putPresence(ctx, state, &note) })
-	if err != nil && status(err) >= 400 {
-		l.log.Debug("the server takes no presence", "err", words(err))
-		return nil
-	}
-	return err
+	l.soon.ask("presence", func(ctx context.Context) error { return l.putPresence(ctx, state, &note) })
 }
 
 // putPresence sets the presence; a nil note leaves the old one. The empty note
@@ -166,40 +160,34 @@ func (l *link) whoIsOnline(ctx context.Context) {
 // typingFor is how long the server shows the account as writing.
 const typingFor = 7 * time.Second
 
-// typing says in a conversation that the user is writing. It is worth one try.
-func (l *link) typing(ctx context.Context, t im.Typing) error {
-	r := l.mem.place(t.Conv)
-	if r == "" {
-		return nil
+// typing says in a conversation that the user is writing.
+func (l *link) typing(t im.Typing) {
+	if r := l.mem.place(t.Conv); r != "" {
+		l.soon.ask("typing "+t.Conv, func(ctx context.Context) error {
+			_, err := l.cli.UserTyping(ctx, r, t.On, typingFor)
+			return err
+		})
 	}
-	if _, err := l.cli.UserTyping(ctx, r, t.On, typingFor); err != nil {
-		l.log.Debug("typing notice failed", "err", words(err))
-	}
-	return nil
 }
 
 // markRead says that a contact's message reached the user.
-func (l *link) markRead(ctx context.Context, rc im.Receipt) error {
+func (l *link) markRead(rc im.Receipt) {
 	kind := event.ReceiptTypeRead
 	switch l.host.Setting(l.user, "receipts") {
 	case "off":
-		return nil
+		return
 	case "private":
 		kind = event.ReceiptTypeReadPrivate
 	}
-	r := l.track.roomOf(id.EventID(rc.ID))
+	e := id.EventID(rc.ID)
+	r := l.track.roomOf(e)
 	if r == "" {
 		r = l.mem.place(rc.Conv)
 	}
-	if r == "" || !strings.HasPrefix(rc.ID, "$") || rc.State == im.Failed || rc.State == im.Sent {
-		return nil
+	if r == "" || !strings.HasPrefix(rc.ID, "$") || rc.State != im.Delivered && rc.State != im.Read {
+		return
 	}
-	err := l.retry(ctx, func() error {
-		return l.cli.SendReceipt(ctx, r, id.EventID(rc.ID), kind, nil)
+	l.soon.ask("read "+rc.Conv, func(ctx context.Context) error {
+		return l.cli.SendReceipt(ctx, r, e, kind, nil)
 	})
-	if err != nil && status(err) >= 400 {
-		l.log.Debug("read marker refused", "err", words(err))
-		return nil
-	}
-	return err
 }

@@ -31,7 +31,7 @@ func (l *link) send(ctx context.Context, m im.Message) error {
 	if err := l.mustBeClear(ctx, r); err != nil {
 		return err
 	}
-	l.track.pend(m.ID)
+	l.track.pend(m.ID, m.Conv)
 	var sent id.EventID
 	err = l.retry(ctx, func() (err error) {
 		if encrypted, _ := l.mem.secrecy(r); encrypted {
@@ -45,10 +45,11 @@ func (l *link) send(ctx context.Context, m im.Message) error {
 	}
 	l.track.saw(sent, r, m.Rel.Kind == im.React)
 	l.track.named(m.ID, sent)
-	if !l.track.settle(m.ID) {
-		return nil // its echo was faster and made the receipt
+	receipt, ok := l.track.settle(m.ID)
+	if !ok {
+		return nil // its echo was faster
 	}
-	return l.deliver(ctx, delivery{events: []im.Event{im.Receipt{ID: m.ID, Conv: m.Conv, State: im.Sent}}})
+	return l.deliver(ctx, delivery{events: []im.Event{receipt}})
 }
 
 // put does the one request that sends m. The transaction id makes repeating it

@@ -31,7 +31,7 @@ func (l *link) follow(ctx context.Context) error {
 	}
 	for _, u := range l.host.Unsettled(l.user) {
 		if m, ok := u.Event.(im.Message); ok {
-			l.track.pend(m.ID)
+			l.track.pend(m.ID, m.Conv)
 		}
 	}
 	since, err = l.catchUp(ctx, since)
@@ -113,7 +113,7 @@ func (l *link) next(ctx context.Context, since string, req mautrix.ReqSync) (str
 		l.poke() // presence that is inferred fades with time
 		return since, nil
 	}
-	return resp.NextBatch, l.deliver(ctx, delivery{events, l.mark(resp.NextBatch)})
+	return resp.NextBatch, l.deliver(ctx, delivery{events: events, mark: l.mark(resp.NextBatch)})
 }
 
 // polled is poll, tried again when the failure may pass. A link that can't
@@ -216,7 +216,11 @@ func (l *link) roomEvents(ctx context.Context, r id.RoomID, j *joinedRoom, since
 	for i := range j.Timeline.Events {
 		l.mem.change(r, &j.Timeline.Events[i])
 	}
-	entered := l.mem.enter(r, j) && since != ""
+	entered, asked := l.mem.enter(r, j)
+	if asked != "" {
+		l.errand(ctx, func(ctx context.Context) error { return l.nowDirect(ctx, r, asked) })
+	}
+	entered = entered && since != ""
 	for _, e := range slices.Concat(j.State.Events, j.Timeline.Events) {
 		entered = entered || since != "" && l.entering(&e)
 	}
@@ -283,8 +287,7 @@ func (l *link) message(r id.RoomID, e *evt, old bool) (im.Event, bool) {
 	l.track.saw(e.ID, r, e.Type == event.EventReaction.Type)
 	if msg := l.echoOf(e); own && msg != "" {
 		l.track.named(msg, e.ID)
-		conv, _ := l.mem.conv(r)
-		return im.Receipt{ID: msg, Conv: conv, State: im.Sent}, l.track.settle(msg)
+		return l.track.settle(msg)
 	}
 	if old {
 		return nil, false

@@ -4,6 +4,8 @@ import (
 	"sync"
 
 	"maunium.net/go/mautrix/id"
+
+	"nudge/bridge/im"
 )
 
 // remembered is how many recent events a tracker knows each way.
@@ -15,7 +17,7 @@ const remembered = 512
 // who takes an id out of it makes the one receipt.
 type tracker struct {
 	mu      sync.Mutex
-	pending map[string]bool       // ids of im messages
+	pending map[string]string     // ids of im messages, with their conversations
 	sent    map[string]id.EventID // im id to event id
 	where   map[id.EventID]place
 	order   []id.EventID // of where, oldest first
@@ -29,24 +31,24 @@ type place struct {
 }
 
 func newTracker() *tracker {
-	return &tracker{pending: map[string]bool{}, sent: map[string]id.EventID{}, where: map[id.EventID]place{}}
+	return &tracker{pending: map[string]string{}, sent: map[string]id.EventID{}, where: map[id.EventID]place{}}
 }
 
 // pend notes that a message is being sent.
-func (t *tracker) pend(msg string) {
+func (t *tracker) pend(msg, conv string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.pending[msg] = true
+	t.pending[msg] = conv
 }
 
-// settle takes a message out of pending. Only the caller who gets true makes
+// settle takes a message out of pending. Only the caller who gets ok hands in
 // its receipt.
-func (t *tracker) settle(msg string) bool {
+func (t *tracker) settle(msg string) (sent im.Receipt, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	was := t.pending[msg]
+	conv, ok := t.pending[msg]
 	delete(t.pending, msg)
-	return was
+	return im.Receipt{ID: msg, Conv: conv, State: im.Sent}, ok
 }
 
 // saw notes where an event was.

@@ -45,12 +45,10 @@ type Dialect struct {
 
 	MD5         bool // signs in with USR MD5
 	Tickets     bool // signs in with USR TWN
-	CVRFirst    bool // CVR is part of the sign-in, before USR
 	Lists       ListModel
 	Groups      GroupModel
 	MaxContacts int       // the longest forward list the client takes
 	UnknownUser wire.Code // the answer to adding somebody who does not exist
-	Caps        bool      // presence carries capabilities
 	OfflineSend bool      // the client can write to somebody who is offline
 	Fonts       bool      // the client knows X-MMS-IM-Format
 	Nudges      bool      // the client knows text/x-msnmsgr-datacast
@@ -91,7 +89,8 @@ type Profile struct {
 	ClientPort int
 }
 
-// Lists is an account's lists as Sync and ListBlock write them.
+// Lists is an account's lists as Sync and ListBlock write them. Here as in the
+// shapes, a version is one that Dialect.Version made.
 type Lists struct {
 	Version             uint64
 	Prompt, BlockOthers bool
@@ -123,6 +122,11 @@ const (
 	Reverse
 	Pending
 )
+
+// Version is the list version as clients of this dialect see it. The ways of
+// handing out lists count apart: what a client keeps from one of them is no
+// answer to another (MSNP.md K.3).
+func (d *Dialect) Version(v uint64) uint64 { return v<<1 | uint64(d.Lists) }
 
 // Edit is one change of a list. Handle, Name and Group are written as they are
 // (escaped already); an empty Group is none.

@@ -154,6 +154,9 @@ func TestAlias(t *testing.T) {
 	if got := old.Unalias("bob.x.example.org@Hotmail.com"); !reflect.DeepEqual(got, want) {
 		t.Errorf("Unalias: %q, want %q", got, want)
 	}
+	if a, b := old.Version(7), now.Version(7); a == b || a >= old.Version(8) || b >= now.Version(8) {
+		t.Errorf("version 7 is shown as %d and %d", a, b)
+	}
 	if got := append(old.Unalias("bob@example.org"), now.Unalias("bob.example.org@hotmail.com")...); got != nil {
 		t.Errorf("Unalias of what is no alias: %q", got)
 	}
@@ -218,7 +221,7 @@ func TestRender(t *testing.T) {
 		{"MSNP8", im.Message{Text: "key came", Rel: im.Rel{Kind: im.Resolve}}, plain + "\r\nkey came"},
 		{"MSNP8", im.Message{Text: "http://box/m/x", File: &im.File{Name: "a.jpg", Size: 1234567}}, plain + "\r\n* Bob sent a file: a.jpg (1.2 MB)\r\nhttp://box/m/x"},
 		{"MSNP8", im.Message{File: &im.File{Name: "a.jpg"}}, plain + "\r\n* Bob sent a file: a.jpg"},
-		{"MSNP8", im.Message{}, ""},
+		{"MSNP8", im.Message{}, plain + "\r\n* Bob sent something that can't be shown here"},
 	} {
 		var got string
 		for _, p := range Named(c.version).Render(c.m, "Bob") {

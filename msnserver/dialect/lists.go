@@ -187,7 +187,7 @@ func removed2(trid string, e Edit) wire.Command {
 // (MSNP.md B.9.1). A pending contact comes as an entry of the reverse list;
 // leaving the pending list is not worth a line here.
 func (d *Dialect) ListChanged(ev im.ListChanged) (c wire.Command, ok bool) {
-	e := Edit{List: ev.List, Version: ev.Version, Handle: d.Handle(ev.Who.Addr), Name: d.name(ev.Who)}
+	e := Edit{List: ev.List, Version: d.Version(ev.Version), Handle: d.Handle(ev.Who.Addr), Name: d.name(ev.Who)}
 	if e.List == "PL" {
 		if e.List = "RL"; !ev.Added {
 			return c, false

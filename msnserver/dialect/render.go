@@ -17,9 +17,9 @@ const maxText = 1400
 // the contact who says it; m.Name goes before it in rooms. What this version
 // has no notion of becomes text. The bytes of an MSN sender are relayed as they
 // are, unless the message is late: then it shows when it was sent, in the zone
-// of m.At. Nothing comes out for a message without any content.
+// of m.At. There is always at least one.
 func (d *Dialect) Render(m im.Message, speaker string) [][]byte {
-	if m.Raw != nil && (!m.Late || m.Text == "") {
+	if len(m.Raw) > 0 && (!m.Late || m.Text == "") {
 		return [][]byte{m.Raw}
 	}
 	if m.Kind == im.Nudge && d.Nudges && m.Name == "" && !m.Late {
@@ -32,7 +32,7 @@ func (d *Dialect) Render(m im.Message, speaker string) [][]byte {
 	}
 	text := words(m, speaker)
 	if text == "" {
-		return nil
+		text = fmt.Sprintf("* %s sent something that can't be shown here", speaker)
 	}
 	var before string
 	if m.Late {

@@ -45,15 +45,15 @@ func msnp2(d *Dialect) {
 // msnp8 is MSN 5.0: Passport, one line per contact, capabilities. It holds all
 // that came after MSNP2; the number says which version brought it.
 func msnp8(d *Dialect) {
-	d.Profile, d.URL = profile3, url3                                 // 3
-	d.Fonts, d.Aliases = true, false                                  // 3; aliases: the clients of 4 and later take any domain
-	d.verbs = d.with("IMS PRP SDC QRY PAG ADG RMG REG")               // 3 IMS, 5 PRP SDC, 6 QRY PAG, 7 groups
-	d.Property = property5                                            // 5
-	d.Groups = Numbered                                               // 7
-	d.GroupAdded, d.GroupRemoved = groupAdded7, groupRemoved7         // 7
-	d.GroupRenamed = groupRenamed7                                    // 7
-	d.Tickets, d.CVRFirst, d.Caps, d.Lists = true, true, true, Summed // 8; MD5 and INF stay for MSN 5.0.0124-0340 (MSNP.md K.4)
-	d.SignedIn = signedIn8                                            // 6 verified, 8 kids
+	d.Profile, d.URL = profile3, url3                         // 3
+	d.Fonts, d.Aliases = true, false                          // 3; aliases: the clients of 4 and later take any domain
+	d.verbs = d.with("IMS PRP SDC QRY PAG ADG RMG REG")       // 3 IMS, 5 PRP SDC, 6 QRY PAG, 7 groups
+	d.Property = property5                                    // 5
+	d.Groups = Numbered                                       // 7
+	d.GroupAdded, d.GroupRemoved = groupAdded7, groupRemoved7 // 7
+	d.GroupRenamed = groupRenamed7                            // 7
+	d.Tickets, d.Lists = true, Summed                         // 8; MD5 and INF stay for MSN 5.0.0124-0340 (MSNP.md K.4)
+	d.SignedIn = signedIn8                                    // 6 verified, 8 kids
 	d.Sync = sync8
 	d.Changed, d.Arrived = changed8, arrived8
 }

@@ -10,6 +10,7 @@ const (
 	SyntaxError         Code = 200
 	InvalidParameter    Code = 201
 	InvalidUser         Code = 205
+	AlreadyLoggedIn     Code = 207
 	InvalidUserName     Code = 208
 	InvalidFriendlyName Code = 209
 	ListFull            Code = 210

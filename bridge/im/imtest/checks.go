@@ -80,9 +80,12 @@ func checkClose(s *session) {
 	s.connect()
 	link := s.link
 	var busy sync.WaitGroup
+	m, next := s.text("while it closes"), s.text("perhaps closed")
+	busy.Go(func() {
+		link.Handle(context.Background(), s.rig.Account, m)
+		link.Handle(context.Background(), s.rig.Account, next)
+	})
 	for range 4 {
-		m := s.text("while it closes")
-		busy.Go(func() { link.Handle(context.Background(), s.rig.Account, m) })
 		busy.Go(func() { link.Close() })
 	}
 	s.within("Handle while it closes", busy.Wait)
@@ -117,10 +120,11 @@ func checkCancelled(s *session) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	s.lossy = true
-	s.within("Handle with a cancelled context", func() { s.link.Handle(ctx, s.rig.Account, s.text("cancelled")) })
-	s.within("Find with a cancelled context", func() { s.link.Find(ctx, s.rig.Account, "nobody@nowhere.invalid") })
+	link := s.link
+	s.within("Handle with a cancelled context", func() { link.Handle(ctx, s.rig.Account, s.text("cancelled")) })
+	s.within("Find with a cancelled context", func() { link.Find(ctx, s.rig.Account, "nobody@nowhere.invalid") })
 	s.within("Open with a cancelled context", func() {
-		if r, _, err := s.link.Open(ctx, s.rig.Account, "no-such-reference"); err == nil {
+		if r, _, err := link.Open(ctx, s.rig.Account, "no-such-reference"); err == nil {
 			r.Close()
 			s.Error("Open of an unknown reference with a cancelled context gave no error")
 		}
@@ -129,10 +133,11 @@ func checkCancelled(s *session) {
 
 func (s *session) findNobody() {
 	s.Helper()
+	link := s.link
 	s.within("Find", func() {
 		ctx, cancel := context.WithTimeout(context.Background(), s.rig.Timeout)
 		defer cancel()
-		p, err := s.link.Find(ctx, s.rig.Account, s.rig.Nobody)
+		p, err := link.Find(ctx, s.rig.Account, s.rig.Nobody)
 		if !errors.Is(err, im.ErrNotFound) {
 			s.Errorf("Find of nobody: %+v, %v; want ErrNotFound", p, err)
 		}
@@ -147,8 +152,9 @@ func checkFindNobody(s *session) {
 
 func checkFind(s *session) {
 	s.connect()
+	link := s.link
 	s.within("Find", func() {
-		p, err := s.link.Find(context.Background(), s.rig.Account, s.rig.Known)
+		p, err := link.Find(context.Background(), s.rig.Account, s.rig.Known)
 		if err != nil || p.Net != s.rig.Name || p.ID == "" {
 			s.Errorf("Find(%q): %+v, %v; want somebody of %q", s.rig.Known, p, err, s.rig.Name)
 		}
@@ -181,19 +187,20 @@ func checkPresence(s *session) {
 func checkStall(s *session) {
 	s.connect()
 	s.lossy = true
+	link := s.link
 	s.ok("Stall", s.rig.Stall(true))
 	defer func() { s.ok("Stall", s.rig.Stall(false)) }()
 	s.within("presence and typing to a mute server", func() {
 		for range 10 {
 			for _, ev := range presences(s.rig) {
-				s.link.Handle(context.Background(), s.rig.Account, ev)
+				link.Handle(context.Background(), s.rig.Account, ev)
 			}
 		}
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	m := s.text("to a mute server")
 	handled := make(chan error, 1)
-	go func() { handled <- s.link.Handle(ctx, s.rig.Account, m) }()
+	go func() { handled <- link.Handle(ctx, s.rig.Account, m) }()
 	cancel()
 	s.within("a cancelled Handle to a mute server", func() { <-handled })
 	s.hangUp()

@@ -62,6 +62,7 @@ func checkSideBySide(s *session) {
 	const each = 25
 	convs := append([]im.Addr{s.rig.Contact}, s.rig.Others...)
 	var senders sync.WaitGroup
+	link := s.link
 	for c, conv := range convs {
 		var batch []im.Message
 		for i := range each {
@@ -73,7 +74,7 @@ func checkSideBySide(s *session) {
 		}
 		senders.Go(func() {
 			for _, m := range batch {
-				if err := s.link.Handle(context.Background(), s.rig.Account, m); err != nil {
+				if err := link.Handle(context.Background(), s.rig.Account, m); err != nil {
 					s.Errorf("Handle: %v", err)
 				}
 			}
@@ -187,6 +188,27 @@ func checkCrashReceiving(s *session) {
 		s.crash()
 		s.say(&said, 5)
 	}
+	s.connect()
+	s.say(&said, 1)
+	s.received(said)
+}
+
+// checkOldMark sets the position back, as a mark does that waits for the next
+// write (DESIGN.md §3): what comes again must have the IDs it had.
+func checkOldMark(s *session) {
+	s.connect()
+	var said []string
+	s.say(&said, 3)
+	s.received(said)
+	s.box.mu.Lock()
+	old := s.box.marks[s.user()]
+	s.box.mu.Unlock()
+	s.say(&said, 10)
+	s.received(said)
+	s.crash()
+	s.box.mu.Lock()
+	s.box.marks[s.user()] = old
+	s.box.mu.Unlock()
 	s.connect()
 	s.say(&said, 1)
 	s.received(said)

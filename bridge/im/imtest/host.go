@@ -36,7 +36,7 @@ type box struct {
 	// Faults.
 	hold     bool // commit nothing
 	failNext bool // fail the next commit that has a message, and what is queued after it
-	commits  int  // commits of messages still allowed before hold is set; -1 any number
+	commits  int  // commits of messages or marks still allowed before hold is set; -1 any number
 
 	refused []string // events that got a final no
 	broken  []string // violations of the contract
@@ -75,7 +75,7 @@ type host struct {
 	kv    map[im.Addr]map[string]string // what transactions see; on disk with the next commit
 
 	dead   bool // crashed
-	failed bool // a commit failed: nothing is accepted from this link any more
+	failed bool // a commit failed: nothing of this link is kept any more
 	closed bool // Close has returned
 
 	ups      int
@@ -106,7 +106,7 @@ func (h *host) Accept(ctx context.Context, batch im.Batch, settled func(error)) 
 	b := h.box
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for len(h.queue) >= queueLen && !h.dead && !h.failed {
+	for len(h.queue) >= queueLen && !h.dead {
 		bell := b.bell
 		b.mu.Unlock()
 		select {
@@ -121,8 +121,6 @@ func (h *host) Accept(ctx context.Context, batch im.Batch, settled func(error)) 
 	switch {
 	case h.dead:
 		return errCrashed
-	case h.failed:
-		return errDisk
 	case h.closed:
 		b.violated("Accept was called after Close had returned")
 		return errCrashed
@@ -205,7 +203,7 @@ func (h *host) commit(batch im.Batch) {
 		b.marks[batch.User] = batch.Mark
 	}
 	b.kv = maps.Clone(h.kv)
-	if b.commits > 0 && hasMessage(batch) {
+	if b.commits > 0 && (batch.Mark != nil || hasMessage(batch)) {
 		if b.commits--; b.commits == 0 {
 			b.hold, b.commits = true, -1
 		}

@@ -141,6 +141,7 @@ var checks = []check{
 	{"settle after close", []string{"Say"}, checkSettleAfterClose},
 	{"failed settle", []string{"Say"}, checkFailedSettle},
 	{"crash receiving", []string{"Say"}, checkCrashReceiving},
+	{"old mark", []string{"Say"}, checkOldMark},
 	{"crash sending", []string{"Hear"}, checkCrashSending},
 	{"crash answering", []string{"Answers"}, checkCrashAnswering},
 	{"lost ack", []string{"Hear", "LoseAck"}, checkLostAck},

@@ -86,7 +86,8 @@ func (s *session) handle(ev im.Event) (err error) {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), s.rig.Timeout)
 	defer cancel()
-	s.within(fmt.Sprintf("Handle(%T)", ev), func() { err = s.link.Handle(ctx, s.rig.Account, ev) })
+	link := s.link
+	s.within(fmt.Sprintf("Handle(%T)", ev), func() { err = link.Handle(ctx, s.rig.Account, ev) })
 	return err
 }
 

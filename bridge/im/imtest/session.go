@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -192,7 +193,10 @@ func (s *session) finish() {
 		s.within("the end of settled functions", func() { h.committer.Wait(); h.settles.Wait() })
 	}
 	s.leaks()
-	for _, v := range s.box.broken {
+	s.box.mu.Lock()
+	broken := slices.Clone(s.box.broken)
+	s.box.mu.Unlock()
+	for _, v := range broken {
 		s.Error(v)
 	}
 }

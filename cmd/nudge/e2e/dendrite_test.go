@@ -42,13 +42,14 @@ var dendriteBinary = sync.OnceValues(func() (string, error) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return "", err
 	}
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", file, dendritePackage)
+	fresh := fmt.Sprintf("%s.%d", file, os.Getpid()) // two test runs may build at once
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", fresh, dendritePackage)
 	cmd.Dir = module
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building Dendrite: %w\n%s", err, out)
 	}
-	return file, nil
+	return file, os.Rename(fresh, file)
 })
 
 func (s *server) dendrite() error {

@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"fmt"
 	"slices"
 	"testing"
+	"time"
 )
 
 // TestPeers lets two peers talk to each other on every server, so that a
@@ -12,17 +14,8 @@ func TestPeers(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			end2end(t)
 			s := ownServer(t, kind, true)
-			me, bob := friends(t, s)
-			var alice peer
-			if kind == "dendrite" {
-				a := joinMatrix(t, me)
-				a.friend, a.Room = bob.Person(), bob.(*matrixPeer).Room
-				alice = a
-			} else {
-				a := joinXMPP(t, me)
-				a.friend = bob.Person()
-				alice = a
-			}
+			me, bob := friends(t, s, false)
+			alice := otherSide(t, me, bob)
 			ctx := waiting(t, 2*patience)
 			talk := func(texts ...string) {
 				t.Helper()
@@ -48,6 +41,64 @@ func TestPeers(t *testing.T) {
 			}
 			if got := alice.Sent(); !inOrder(got, "one", "two", "hello again", "three") {
 				t.Errorf("sent was %q", got)
+			}
+		})
+	}
+}
+
+// otherSide plays the friend's side with a second peer.
+func otherSide(t *testing.T, me person, bob peer) peer {
+	t.Helper()
+	if bob, ok := bob.(*matrixPeer); ok {
+		a := joinMatrix(t, me)
+		a.friend, a.Room = bob.me, bob.Room
+		return a
+	}
+	a := joinXMPP(t, me)
+	a.friend = bob.Person()
+	return a
+}
+
+// TestPeersOverRestarts shows that what a server acknowledged to a peer is in
+// the other's archive, in order, over restarts in the middle of bursts: else
+// TestChaos would blame the box for what others lose.
+func TestPeersOverRestarts(t *testing.T) {
+	for _, kind := range []string{"prosody", "dendrite"} {
+		t.Run(kind, func(t *testing.T) {
+			end2end(t)
+			s := ownServer(t, kind, true)
+			me, bob := friends(t, s, false)
+			alice := otherSide(t, me, bob)
+			for n := range 3 {
+				check(t, alice.Say(waiting(t, patience), "ready"))
+				for i := range burst {
+					check(t, bob.Post(fmt.Sprintf("in %d", n*burst+i)))
+					time.Sleep(pace)
+					if i == burst/2 {
+						check(t, s.Stop())
+						check(t, s.Start())
+					}
+				}
+				check(t, eventually(patience, func() error {
+					return bob.Say(waiting(t, patience), fmt.Sprintf("round %d ends", n))
+				}))
+			}
+			var sent []int
+			for _, text := range bob.Sent() {
+				if n, ok := number(text, "in"); ok {
+					sent = append(sent, n)
+				}
+			}
+			var archive []heard
+			for _, text := range alice.Archive(t) {
+				if n, ok := number(text, "in"); ok {
+					archive = append(archive, heard{n: n})
+				}
+			}
+			got := count(sent, archive, func(_, _ heard) bool { return false })
+			t.Log(got)
+			if len(got.lost)+len(got.doubled)+len(got.swapped) > 0 || len(sent) < burst {
+				t.Errorf("the servers and peers alone: %v", got)
 			}
 		})
 	}

@@ -175,3 +175,15 @@ func (m *matrixPeer) Archive(t testing.TB) (texts []string) {
 	}
 	return texts
 }
+
+func (m *matrixPeer) Ask(t testing.TB) func(context.Context) error {
+	t.Helper()
+	from := m.len()
+	m.Room = m.do(t, op{"op": "create", "invite": m.friend.ID}).Room
+	return func(ctx context.Context) error {
+		_, err := m.find(ctx, from, func(e peerEvent) bool {
+			return e.Ev == "member" && e.Room == m.Room && e.User == m.friend.ID && e.Membership == "join"
+		})
+		return err
+	}
+}

@@ -52,7 +52,7 @@ type peer interface {
 	// Type shows that the person is writing, SeesTyping that the friend is.
 	Type(t testing.TB)
 	SeesTyping(ctx context.Context, from int) error
-	// Show sets a presence ("online", "away"), Sees waits for the friend's
+	// Show sets a presence ("online", "away", "offline"), Sees waits for the friend's
 	// ("online", "away", "offline").
 	Show(t testing.TB, state string)
 	Sees(ctx context.Context, from int, state string) error
@@ -62,13 +62,14 @@ type peer interface {
 }
 
 // friends makes two people on a server who have each other on their lists. The
-// second is at his client; the first is for the box to sign in.
-func friends(t testing.TB, s *server) (person, peer) {
+// second is at his client; the first is for the box to sign in. Only Matrix
+// knows rooms that are encrypted.
+func friends(t testing.TB, s *server, encrypted bool) (person, peer) {
 	t.Helper()
 	me := newPerson(t, s, "alice")
 	if s.Kind == "dendrite" {
 		bob := joinMatrix(t, newPerson(t, s, "bob"))
-		bob.meet(t, me, false)
+		bob.meet(t, me, encrypted)
 		return me, bob
 	}
 	bob := joinXMPP(t, newPerson(t, s, "bob"))
@@ -76,16 +77,23 @@ func friends(t testing.TB, s *server) (person, peer) {
 	return me, bob
 }
 
-// strangers are two people who do not know each other yet.
-func strangers(t testing.TB, s *server) (person, peer) {
+// stranger is a peer who can ask for the friend's acquaintance.
+type stranger interface {
+	peer
+	// Ask asks, and returns how to wait for the friend's yes.
+	Ask(t testing.TB) (accepted func(context.Context) error)
+}
+
+// newStranger makes one more person who knows of the friend's address only.
+func newStranger(t testing.TB, s *server, who string, friend person) stranger {
 	t.Helper()
-	me := newPerson(t, s, "alice")
+	p := newPerson(t, s, who)
 	if s.Kind == "dendrite" {
-		bob := joinMatrix(t, newPerson(t, s, "bob"))
-		bob.friend = me
-		return me, bob
+		m := joinMatrix(t, p)
+		m.friend = friend
+		return m
 	}
-	bob := joinXMPP(t, newPerson(t, s, "bob"))
-	bob.friend = me
-	return me, bob
+	x := joinXMPP(t, p)
+	x.friend = friend
+	return x
 }

@@ -3,24 +3,22 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // xmppPeer is a person at slixmpp.
 type xmppPeer struct {
 	*lines
 	me, friend person
-	since0     time.Time
 }
 
 func joinXMPP(t testing.TB, p person) *xmppPeer {
 	t.Helper()
 	s := p.server
-	began := time.Now().Add(-time.Second)
 	l := startPeer(t, p.User, "xmpp_peer.py", p.ID, p.Password, "127.0.0.1", fmt.Sprint(s.Port), s.settings.PKI.CA)
-	return &xmppPeer{lines: l, me: p, since0: began}
+	return &xmppPeer{lines: l, me: p}
 }
 
 // meet makes friend and the person see each other; friend's side is played by
@@ -100,7 +98,11 @@ func (x *xmppPeer) SeesTyping(ctx context.Context, from int) error {
 func (x *xmppPeer) Show(t testing.TB, state string) {
 	t.Helper()
 	c := op{"op": "presence"}
-	if state != "online" {
+	switch state {
+	case "online":
+	case "offline":
+		c["type"] = "unavailable"
+	default:
 		c["show"] = state
 	}
 	x.do(t, c)
@@ -135,4 +137,27 @@ func (x *xmppPeer) Archive(t testing.TB) (texts []string) {
 		}
 	}
 	return texts
+}
+
+func (x *xmppPeer) Ask(t testing.TB) func(context.Context) error {
+	t.Helper()
+	from := x.len()
+	x.do(t, op{"op": "subscribe", "to": x.friend.ID})
+	return func(ctx context.Context) error {
+		_, err := x.find(ctx, from, func(e peerEvent) bool {
+			return e.Ev == "subscription" && e.Frm == x.friend.ID && e.Type == "subscribed"
+		})
+		return err
+	}
+}
+
+// not is an error while the person's list has friend in one of the states.
+func (x *xmppPeer) not(friend person, states ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	e, err := x.try(ctx, op{"op": "roster"})
+	if err == nil && slices.Contains(states, e.Roster[friend.ID]) {
+		err = fmt.Errorf("%s still has %s on the list: %v", x.me.ID, friend.ID, e.Roster)
+	}
+	return err
 }

@@ -1,0 +1,437 @@
+package matrix
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"maunium.net/go/mautrix/id"
+
+	"nudge/bridge/im"
+)
+
+func TestPasswordIsUsedOnce(t *testing.T) {
+	w := newWorld(t)
+	l := w.connect()
+	device := w.host.disk(sessionKey)
+	l = w.restart(l)
+	if n := len(w.requests("POST", "/login")); n != 1 {
+		t.Errorf("%d log-ins over two connections, want 1", n)
+	}
+	if device != w.host.disk(sessionKey) {
+		t.Error("the session changed over a restart")
+	}
+
+	// The server forgets the session: the same device signs in again.
+	w.mu.Lock()
+	clear(w.users[id.UserID(w.alice)].tokens)
+	w.mu.Unlock()
+	w.say(id.RoomID(w.room), id.UserID(w.bob), "wake up")
+	var lost *im.Lost
+	if err := l.Wait(); !errors.As(err, &lost) || lost.Class != im.Retry {
+		t.Fatalf("Wait after M_UNKNOWN_TOKEN: %v, want a link to be tried again", err)
+	}
+	before := w.host // the poll that was under way may have brought it there
+	w.restart(l)
+	var devices []string
+	for _, r := range w.requests("POST", "/login") {
+		c, _ := decode[struct {
+			Device string `json:"device_id"`
+		}](json.RawMessage(r.body))
+		devices = append(devices, c.Device)
+	}
+	if len(devices) != 2 || devices[0] == "" || devices[0] != devices[1] {
+		t.Errorf("devices of the log-ins: %q, want the same twice", devices)
+	}
+	w.host.wait("message of the meantime", func(es []im.Event) bool {
+		return slices.Equal(texts(slices.Concat(before.all(), es)), []string{"wake up"})
+	})
+}
+
+func TestSignInRefused(t *testing.T) {
+	w := newWorld(t)
+	for name, c := range map[string]struct {
+		form  map[string]string
+		words string
+	}{
+		"password": {map[string]string{"homeserver": w.http.URL, "user": "alice", "password": "no"}, "refused the user name or password"},
+		"token":    {map[string]string{"homeserver": w.http.URL, "user": "alice", "token": "no"}, "Give a new one"},
+		"nothing":  {map[string]string{"homeserver": w.http.URL, "user": "alice"}, "is needed"},
+		"no url":   {map[string]string{"homeserver": "http://", "user": "alice", "password": "x"}, "not a homeserver"},
+		"ca":       {map[string]string{"homeserver": w.http.URL, "user": "alice", "password": "x", "ca": "/nonexistent"}, "CA certificate file"},
+		"not matrix": {map[string]string{"homeserver": w.http.URL + "/elsewhere", "user": "alice", "password": "x"},
+			"There is no Matrix server"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := w.net.Connect(t.Context(), im.Login{User: account, Fields: c.form, Host: newTestHost(t)})
+			var lost *im.Lost
+			if !errors.As(err, &lost) || lost.Class != im.Credentials || !strings.Contains(lost.Text, c.words) {
+				t.Errorf("Connect: %#v, want class Credentials with %q", err, c.words)
+			}
+		})
+	}
+	_, err := w.net.Connect(t.Context(), im.Login{Fields: w.form, Host: w.host})
+	var lost *im.Lost
+	if !errors.As(err, &lost) || lost.Class != im.Forbidden {
+		t.Errorf("Connect without an account: %v, want Forbidden", err)
+	}
+}
+
+func TestAnotherAccountStartsAfresh(t *testing.T) {
+	w := newWorld(t)
+	w.connect().Close()
+	w.user("zoe", "secret-zoe", "Zoe")
+	w.host = w.host.copy()
+	w.form = map[string]string{"homeserver": w.http.URL, "user": "zoe", "password": "secret-zoe"}
+	w.connect()
+	r := await(w.host, "roster", func(im.Roster) bool { return true })
+	if !r.Full || len(r.Items) != 0 {
+		t.Errorf("zoe's first contact list is %+v; alice's contacts must not be on it", r)
+	}
+	if !strings.HasPrefix(w.host.position(), "@zoe:hs.test ") {
+		t.Errorf("mark %q does not name its account", w.host.position())
+	}
+}
+
+func TestFirstSyncBringsNoHistory(t *testing.T) {
+	w := newWorld(t)
+	for i := range 5 {
+		w.say(id.RoomID(w.room), id.UserID(w.bob), fmt.Sprint("old ", i))
+	}
+	w.connect()
+	w.say(id.RoomID(w.room), id.UserID(w.bob), "new")
+	events := w.host.wait("new message", func(es []im.Event) bool { return len(texts(es)) > 0 })
+	if got := texts(events); !slices.Equal(got, []string{"new"}) {
+		t.Errorf("messages %q, want only the new one", got)
+	}
+}
+
+func TestGapIsFilled(t *testing.T) {
+	w := newWorld(t)
+	l := w.connect()
+	l.Close()
+	var want []string
+	for i := range 120 {
+		want = append(want, fmt.Sprint("missed ", i))
+		w.say(id.RoomID(w.room), id.UserID(w.bob), want[i])
+	}
+	w.fail(fault{method: "GET", path: "/messages", times: 2, status: 502, body: "<html>bad gateway"})
+	w.restart(l)
+	if got := texts(w.host.all()); !slices.Equal(got, want) {
+		t.Errorf("%d messages before Up, want all 120 in order: %q", len(got), got)
+	}
+	if n := len(w.requests("GET", "/messages")); n < 8 {
+		t.Errorf("only %d requests for history; the pages are of 10 and the timeline of 50", n)
+	}
+}
+
+func TestGapIsCut(t *testing.T) {
+	for name, c := range map[string]struct {
+		history string
+		refuse  bool
+		count   int
+		words   string
+	}{
+		"too many": {history: "30", count: 80, words: "more than 30"},
+		"refused":  {refuse: true, count: 50, words: "no history for you"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.host.settings["history"] = c.history
+			l := w.connect()
+			l.Close()
+			for i := range 100 {
+				w.say(id.RoomID(w.room), id.UserID(w.bob), fmt.Sprint("missed ", i))
+			}
+			if c.refuse {
+				w.fail(fault{method: "GET", path: "/messages", times: 1, status: 403, body: `{"errcode":"M_FORBIDDEN","error":"no history for you"}`})
+			}
+			w.restart(l)
+			got := texts(w.host.all())
+			if len(got) != c.count+1 || !strings.Contains(got[0], c.words) {
+				t.Fatalf("%d messages, the first %q; want a note with %q and %d", len(got), got[0], c.words, c.count)
+			}
+			if got[1] != fmt.Sprint("missed ", 100-c.count) || got[c.count] != "missed 99" {
+				t.Errorf("kept %q to %q", got[1], got[c.count])
+			}
+		})
+	}
+}
+
+func TestOutageAndRateLimitKeepOrder(t *testing.T) {
+	w := newWorld(t)
+	l := w.connect()
+	for _, f := range []fault{
+		{status: 429, body: `{"errcode":"M_LIMIT_EXCEEDED","retry_after_ms":5}`},
+		{status: 429, body: `{}`, header: map[string]string{"Retry-After": "0"}},
+		{status: 502, body: "<html>bad gateway"},
+		{status: 503, after: true, body: "taken, but the answer says otherwise"},
+		{cut: true, after: true},
+	} {
+		f.method, f.path, f.times = "PUT", "/send/", 1
+		w.fail(f)
+	}
+	var want []string
+	for i := range 10 {
+		w.mustSend(l, fmt.Sprint("out-", i), fmt.Sprint("line ", i))
+		want = append(want, fmt.Sprint("line ", i))
+	}
+	w.mu.Lock()
+	got := w.texts(id.UserID(w.alice))
+	w.mu.Unlock()
+	if !slices.Equal(got, want) {
+		t.Errorf("the server has %q, want %q", got, want)
+	}
+}
+
+func TestServerRefusesMessage(t *testing.T) {
+	w := newWorld(t)
+	l := w.connect()
+	for body, words := range map[string]string{
+		`{"errcode":"M_FORBIDDEN","error":"muted"}`:         "muted",
+		`{"errcode":"M_TOO_LARGE","error":"event too big"}`: "too long",
+		`{"errcode":"M_UNKNOWN","error":"odd"}`:             "odd",
+	} {
+		w.fail(fault{method: "PUT", path: "/send/", times: 1, status: 400, body: body})
+		var no *im.Refused
+		if err := w.send(l, "r"+words, "x"); !errors.As(err, &no) || !strings.Contains(no.Text, words) {
+			t.Errorf("%s: Handle says %v, want a refusal with %q", body, err, words)
+		}
+	}
+}
+
+// An echo settles what a former connection sent, also when the server shows no
+// transaction id, and our own message never comes back as one from elsewhere.
+func TestEchoSettles(t *testing.T) {
+	w := newWorld(t)
+	l := w.connect()
+	old := w.host.copy() // the position before the message
+	w.mustSend(l, "out-1", "hello")
+	l.Close()
+	w.post(id.RoomID(w.room), id.UserID(w.alice), "m.room.message", map[string]any{"msgtype": "m.text", "body": "from my phone"})
+	for i := range 60 { // so that the echo is in history, not in the timeline
+		w.say(id.RoomID(w.room), id.UserID(w.bob), fmt.Sprint("b", i))
+	}
+	w.host = old
+	w.host.sends = []im.Unsettled{{Event: im.Message{ID: "out-1", Conv: w.bob, Text: "hello"}}}
+	w.connect()
+	up, receipt := -1, -1
+	for i, ev := range w.host.all() {
+		switch ev := ev.(type) {
+		case im.LinkState:
+			up = i
+		case im.Receipt:
+			if receipt >= 0 || ev.ID != "out-1" || ev.Conv != w.bob || ev.State != im.Sent {
+				t.Errorf("receipt %+v, want one for out-1", ev)
+			}
+			receipt = i
+		case im.Message:
+			if ev.Own != (ev.Text == "from my phone") || ev.Text == "hello" {
+				t.Errorf("message %+v: own messages are those of other devices", ev)
+			}
+		}
+	}
+	if receipt < 0 || receipt > up {
+		t.Errorf("receipt at %d, Up at %d: the echo has to settle before Up", receipt, up)
+	}
+}
+
+func TestBadEventDoesNotStopTheAccount(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	bob, r := id.UserID(w.bob), id.RoomID(w.room)
+	w.post(r, bob, "m.room.message", []string{"not", "an", "object"})
+	w.post(r, bob, "m.room.message", map[string]any{"msgtype": 7, "body": []int{1}})
+	w.post(r, bob, "m.reaction", map[string]any{"m.relates_to": "?"})
+	w.say(r, bob, "after")
+	events := w.host.wait("message after the bad ones", func(es []im.Event) bool { return slices.Contains(texts(es), "after") })
+	if got := texts(events); !slices.Equal(got, []string{textUnknown, textUnknown, "after"}) {
+		t.Errorf("texts %q", got)
+	}
+}
+
+func TestPositionRefused(t *testing.T) {
+	w := newWorld(t)
+	l := w.connect()
+	l.Close()
+	w.host = w.host.copy()
+	_, since, _ := strings.Cut(w.host.position(), " ")
+	w.fail(fault{method: "GET", path: "since=" + since + "&timeout=0", times: 1, status: 400, body: `{"errcode":"M_INVALID_PARAM","error":"bad since"}`})
+	w.connect()
+	s := await(w.host, "LinkState", func(im.LinkState) bool { return true })
+	if s.State != im.Degraded || !strings.Contains(s.Text, "other Matrix apps") {
+		t.Errorf("link state %+v, want Degraded with what was lost", s)
+	}
+}
+
+func TestLostServer(t *testing.T) {
+	w := newWorld(t)
+	l := w.connect()
+	w.http.Listener.Close()
+	w.cut()
+	var lost *im.Lost
+	if err := l.Wait(); !errors.As(err, &lost) || lost.Class != im.Retry {
+		t.Errorf("Wait: %v, want Retry", err)
+	}
+	if err := w.send(l, "x", "x"); err == nil {
+		t.Error("Handle took a message on a lost link")
+	}
+}
+
+func TestRateLimitedSignIn(t *testing.T) {
+	w := newWorld(t)
+	w.fail(fault{method: "POST", path: "/login", times: 1, status: 429, header: map[string]string{"Retry-After": "77"}, body: `{"errcode":"M_LIMIT_EXCEEDED"}`})
+	_, err := w.net.Connect(t.Context(), im.Login{User: account, Fields: w.form, Host: w.host})
+	var lost *im.Lost
+	if !errors.As(err, &lost) || lost.Class != im.After || lost.After.Seconds() != 77 {
+		t.Errorf("Connect: %#v, want After 77 s", err)
+	}
+}
+
+func TestPresenceReachesServer(t *testing.T) {
+	w := newWorld(t)
+	l := w.connect()
+	for _, note := range []string{"in a meeting", ""} {
+		err := l.Handle(t.Context(), account, im.PresenceChanged{Now: im.Presence{Status: im.Phone, Note: note}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var last string
+	for last != `{"presence":"unavailable","status_msg":"On the phone"}` {
+		w.mu.Lock()
+		bell := w.bell
+		last = string(w.users[id.UserID(w.alice)].presence.raw)
+		w.mu.Unlock()
+		if last == `{"presence":"unavailable","status_msg":"On the phone"}` {
+			break
+		}
+		select {
+		case <-bell:
+		case <-t.Context().Done():
+			t.Fatalf("presence on the server: %s", last)
+		}
+	}
+	l.Close()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if got := string(w.users[id.UserID(w.alice)].presence.raw); got != `{"presence":"offline"}` {
+		t.Errorf("after Close the server has %s, want offline", got)
+	}
+}
+
+func TestEncryptedRoomIsRefused(t *testing.T) {
+	encryption := map[string]string{"algorithm": "m.megolm.v1.aes-sha2"}
+	refused := func(t *testing.T, w *world, l im.Link) {
+		t.Helper()
+		before := len(w.requests("PUT", "/send/"))
+		var no *im.Refused
+		if err := w.send(l, "secret", "secret"); !errors.As(err, &no) || !strings.Contains(no.Text, "end-to-end encrypted") {
+			t.Errorf("Handle says %v, want a refusal", err)
+		}
+		if n := len(w.requests("PUT", "/send/")); n != before {
+			t.Errorf("%d requests to send; nothing may leave", n-before)
+		}
+	}
+	t.Run("from the start", func(t *testing.T) {
+		w := newWorld(t)
+		w.setState(id.RoomID(w.room), id.UserID(w.bob), "m.room.encryption", encryption)
+		refused(t, w, w.connect())
+	})
+	t.Run("switched on later", func(t *testing.T) {
+		w := newWorld(t)
+		l := w.connect()
+		w.mustSend(l, "clear", "still clear")
+		w.setState(id.RoomID(w.room), id.UserID(w.bob), "m.room.encryption", encryption)
+		w.post(id.RoomID(w.room), id.UserID(w.bob), "m.room.encrypted", map[string]string{"ciphertext": "x"})
+		m := await(w.host, "placeholder", func(m im.Message) bool { return m.Kind == im.Notice })
+		if m.Text != textEncrypted || m.Conv != w.bob {
+			t.Errorf("placeholder %+v", m)
+		}
+		refused(t, w, l)
+	})
+	t.Run("restart with an old position", func(t *testing.T) {
+		w := newWorld(t)
+		l := w.connect()
+		w.mustSend(l, "clear", "still clear")
+		old := w.host.copy()
+		w.setState(id.RoomID(w.room), id.UserID(w.bob), "m.room.encryption", encryption)
+		l.Close()
+		w.host = old
+		refused(t, w, w.connect())
+	})
+	t.Run("position ahead of what is known", func(t *testing.T) {
+		w := newWorld(t)
+		l := w.connect()
+		w.mustSend(l, "clear", "still clear")
+		before := w.host.copy()
+		w.setState(id.RoomID(w.room), id.UserID(w.bob), "m.room.encryption", encryption)
+		w.say(id.RoomID(w.room), id.UserID(w.bob), "sentinel")
+		await(w.host, "sentinel", func(m im.Message) bool { return m.Text == "sentinel" })
+		l.Close()
+		w.host = w.host.copy()
+		w.host.kv = before.kv // the mark made it to disk, the knowledge did not
+		refused(t, w, w.connect())
+	})
+	t.Run("state is taken back", func(t *testing.T) {
+		w := newWorld(t)
+		w.setState(id.RoomID(w.room), id.UserID(w.bob), "m.room.encryption", encryption)
+		l := w.connect()
+		w.setState(id.RoomID(w.room), id.UserID(w.bob), "m.room.encryption", struct{}{})
+		w.say(id.RoomID(w.room), id.UserID(w.bob), "sentinel")
+		await(w.host, "sentinel", func(m im.Message) bool { return m.Text == "sentinel" })
+		refused(t, w, l)
+	})
+}
+
+// As long as the server does not say whether a room is encrypted, nothing is
+// sent into it.
+func TestUnknownEncryptionSendsNothing(t *testing.T) {
+	for name, f := range map[string]fault{
+		"no answer":    {cut: true, times: 3},
+		"gateway":      {status: 502, times: 3},
+		"foreign page": {status: 404, body: "<html>not found", times: 1},
+		"broken":       {status: 500, body: `{"errcode":"M_UNKNOWN","error":"boom"}`, times: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			l := w.connect()
+			f.method, f.path = http.MethodGet, "/state/m.room.encryption"
+			w.fail(f)
+			err := w.send(l, "out", "text")
+			asked := len(w.requests("GET", "/state/m.room.encryption"))
+			sent := len(w.requests("PUT", "/send/"))
+			switch {
+			case err != nil && sent > 0:
+				t.Errorf("sent although %v", err)
+			case err == nil && asked <= f.times:
+				t.Errorf("sent after %d questions, of which %d were not answered", asked, f.times)
+			}
+		})
+	}
+}
+
+// A room that becomes encrypted while a message waits for the server takes
+// nothing in clear any more.
+func TestEncryptedWhileWaiting(t *testing.T) {
+	w := newWorld(t)
+	l := w.connect()
+	w.mustSend(l, "clear", "still clear")
+	w.fail(fault{method: "PUT", path: "/send/", times: 1 << 30, status: 502})
+	done := make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		done <- l.Handle(ctx, account, im.Message{ID: "out", Conv: w.bob, Text: "secret"})
+	}()
+	w.setState(id.RoomID(w.room), id.UserID(w.bob), "m.room.encryption", map[string]string{"algorithm": "m.megolm.v1.aes-sha2"})
+	var no *im.Refused
+	if err := <-done; !errors.As(err, &no) {
+		t.Errorf("Handle says %v, want a refusal", err)
+	}
+}

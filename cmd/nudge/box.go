@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"nudge/bridge"
+	"nudge/cmd/nudge/control"
+	"nudge/store"
+)
+
+// openBox opens the data folder and loads the hub. c.Hub and c.Store are filled
+// in. closeBox ends it.
+func openBox(c control.Config) (*control.Box, error) {
+	key, _, err := store.LoadKey(keyPath(c.Data))
+	if err != nil {
+		return nil, &coded{exitConfig, err}
+	}
+	if c.Store, err = store.Open(c.Data, store.Options{Key: key, Log: c.Log}); err != nil {
+		return nil, err
+	}
+	b := control.New(c)
+	nets, shared := networks(c.Log, b)
+	b.Hub, err = bridge.New(bridge.Config{Store: c.Store, Networks: nets, Shared: shared, Log: c.Log})
+	if err != nil {
+		return nil, errors.Join(err, c.Store.Close())
+	}
+	return b, nil
+}
+
+// closeBox ends sessions and links and puts everything on disk.
+func closeBox(ctx context.Context, b *control.Box) error {
+	return errors.Join(b.Hub.Close(ctx), b.Store.Close())
+}
+
+// keyPath is where the sealing key lies: a credential that systemd hands over,
+// or a file beside the database.
+func keyPath(data string) string {
+	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" {
+		path := filepath.Join(dir, store.KeyFile)
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	return filepath.Join(data, store.KeyFile)
+}
+
+// reach is how a command finds the box.
+type reach int
+
+const (
+	mayMake reach = iota // makes the data folder when there is none
+	mustBe               // there must be a database or a running box
+)
+
+// box gives a client of the running box, or of the data folder when none runs.
+// done must be called in the end, and its error counts: changes may be on their
+// way to the disk.
+func (e *env) box(how reach) (cl *control.Client, done func() error, err error) {
+	c, err := load(e.Config, config{Data: e.Data})
+	if err != nil {
+		return nil, nil, err
+	}
+	cl, err = control.Dial(e.ctx, c.Data)
+	if err == nil {
+		return cl, func() error { cl.Close(); return nil }, nil
+	}
+	if !errors.Is(err, control.ErrNotRunning) {
+		return nil, nil, err
+	}
+	if _, err := os.Stat(filepath.Join(c.Data, store.File)); how == mustBe && errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, fmt.Errorf("there is no box in %s; nudge starts one, nudge user add makes its first account, --data names another folder", c.Data)
+	}
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return nil, nil, fmt.Errorf("the data folder can't be made: %w", err)
+	}
+	log := slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	b, err := openBox(control.Config{Log: log, Data: c.Data, Version: version(), Built: built()})
+	if err != nil {
+		return nil, nil, err
+	}
+	return control.Local(b), func() error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(e.ctx), 30*time.Second)
+		defer cancel()
+		return closeBox(ctx, b)
+	}, nil
+}
+
+// with runs do on the box and ends it properly.
+func (e *env) with(how reach, do func(cl *control.Client) error) error {
+	cl, done, err := e.box(how)
+	if err != nil {
+		return err
+	}
+	err = do(cl)
+	return errors.Join(err, done())
+}

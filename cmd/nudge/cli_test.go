@@ -1,0 +1,238 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"nudge/cmd/nudge/control"
+	"nudge/store"
+)
+
+// result is what one command left.
+type result struct {
+	code     int
+	out, err string
+}
+
+// nudge runs a command line as main does.
+func nudge(t *testing.T, stdin string, args ...string) result {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code := run(t.Context(), args, strings.NewReader(stdin), &out, &errs)
+	return result{code, out.String(), errs.String()}
+}
+
+// want checks the exit code and that each text is in what was printed.
+func (r result) want(t *testing.T, code int, texts ...string) result {
+	t.Helper()
+	if r.code != code {
+		t.Fatalf("exit code %d, want %d\n%s%s", r.code, code, r.out, r.err)
+	}
+	for _, s := range texts {
+		if !strings.Contains(r.out+r.err, s) {
+			t.Fatalf("%q is not in\n%s%s", s, r.out, r.err)
+		}
+	}
+	return r
+}
+
+func TestAccountsWithoutABox(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new")
+	nudge(t, "", "user", "list", "--data", dir).want(t, exitFailed, "there is no box in "+dir)
+	if _, err := os.Stat(dir); err == nil {
+		t.Fatal("a command that only looks made the folder")
+	}
+	nudge(t, "", "--data", dir, "user", "add", "alice@hotmail.com", "--name", "Alice").want(t, exitOK, "alice@hotmail.com was added.\nPassword: ")
+	nudge(t, "sesame\n", "--data", dir, "user", "add", "bob@home.lan", "--password-stdin", "--md5").want(t, exitOK, "MSN 1.0 wants @hotmail.com")
+	nudge(t, "", "--data", dir, "user", "add", "bob@home.lan").want(t, exitFailed, "nudge: the account bob@home.lan exists already")
+	nudge(t, "", "--data", dir, "user", "add", "carol@home.lan", "--password", "0123456789abcdefg").want(t, exitFailed, "longer than 16")
+	nudge(t, "\n", "--data", dir, "user", "add", "carol@home.lan", "--password-stdin").want(t, exitUsage, "the password is missing")
+	nudge(t, "", "--data", dir, "user", "add", "carol@home.lan", "--password", "a", "--password-stdin").want(t, exitUsage)
+	nudge(t, "", "--data", dir, "user", "list").want(t, exitOK, "alice@hotmail.com  Alice  offline  -       0         0        off")
+	var users []control.User
+	r := nudge(t, "", "--data", dir, "user", "list", "--json").want(t, exitOK)
+	if err := json.Unmarshal([]byte(r.out), &users); err != nil || len(users) != 2 || !users[1].MD5 {
+		t.Fatalf("%v: %s", err, r.out)
+	}
+	nudge(t, "", "--data", dir, "user", "set", "bob@home.lan", "md5", "off").want(t, exitOK)
+	nudge(t, "", "--data", dir, "user", "set", "bob@home.lan", "md5", "on").want(t, exitUsage, "--password-stdin")
+	nudge(t, "", "--data", dir, "user", "set", "bob@home.lan", "md5", "on", "--password", "sesame").want(t, exitOK)
+	nudge(t, "", "--data", dir, "user", "set", "bob@home.lan", "md5", "maybe").want(t, exitUsage)
+	nudge(t, "", "--data", dir, "user", "set", "bob@home.lan", "name", "Bob B.").want(t, exitOK)
+	nudge(t, "", "--data", dir, "user", "passwd", "bob@home.lan").want(t, exitOK, "Password: ")
+	nudge(t, "", "--data", dir, "contact", "add", "bob@home.lan", "alice@hotmail.com").want(t, exitOK)
+	nudge(t, "", "--data", dir, "contact", "list", "bob@home.lan").want(t, exitOK, "alice@hotmail.com  Alice  -        FL AL")
+	nudge(t, "", "--data", dir, "contact", "remove", "bob@home.lan", "alice@hotmail.com").want(t, exitOK)
+	nudge(t, "", "--data", dir, "user", "remove", "bob@home.lan").want(t, exitOK)
+	nudge(t, "", "--data", dir, "user", "remove", "bob@home.lan").want(t, exitFailed, "no such account")
+	nudge(t, "", "--data", dir, "setting", "address", "192.168.1.20").want(t, exitOK)
+	nudge(t, "", "--data", dir, "setting", "address").want(t, exitOK, "192.168.1.20\n")
+	nudge(t, "", "--data", dir, "setting", "colour").want(t, exitFailed, "there is no setting")
+	nudge(t, "", "--data", dir, "status").want(t, exitOK, "is not running", "1, 0 signed in")
+	nudge(t, "", "--data", dir, "doctor").want(t, exitOK, "the box is not running")
+}
+
+func TestImportLines(t *testing.T) {
+	dir := t.TempDir()
+	lines := `{"handle":"alice@hotmail.com","password":"sesame","contacts":["bob@hotmail.com"]}
+{"handle":"bob@hotmail.com"}
+`
+	nudge(t, lines, "--data", dir, "user", "import", "-").want(t, exitOK, "2 accounts and 2 contacts were made.", "bob@hotmail.com  password ")
+	nudge(t, lines+"{", "--data", dir, "user", "import", "-").want(t, exitFailed, "entry 3")
+	nudge(t, `{"handel":"x"}`, "--data", dir, "user", "import", "-").want(t, exitFailed, "entry 1", "handel")
+	nudge(t, `{"handle":"nonsense"}`, "--data", dir, "user", "import", "-").want(t, exitFailed, "0 accounts", "1 entries failed")
+}
+
+func TestLinkArgs(t *testing.T) {
+	for _, c := range []struct{ line, rest, fields string }{
+		{"user add a --name x", "user add a --name x", ""},
+		{"--data d link list --json", "--data d link list --json", ""},
+		{"link add a xmpp --jid=a@b --password p --data d", "link add a xmpp --data d", "--jid=a@b --password=p"},
+		{"--data=d link add a xmpp --password-stdin --jid a@b --json", "--data=d link add a xmpp --json", "--password-stdin --jid=a@b"},
+		{"--data d link add a xmpp --wait 5s --help", "--data d link add a xmpp --wait 5s --help", ""},
+		{"link add", "link add", ""},
+		{"link --x y", "link --x y", ""},
+	} {
+		rest, fields := splitLinkArgs(strings.Fields(c.line))
+		if got := strings.Join(rest, " "); got != c.rest {
+			t.Errorf("%s: rest is %q", c.line, got)
+		}
+		if got := strings.Join(fields, " "); got != c.fields {
+			t.Errorf("%s: fields are %q", c.line, got)
+		}
+	}
+	values, err := readLinkArgs([]string{"--token-stdin", "--user=a=b", "--password-stdin"}, newLineReader(strings.NewReader("t1\np1\n")))
+	if err != nil || !reflect.DeepEqual(values, map[string]string{"token": "t1", "user": "a=b", "password": "p1"}) {
+		t.Fatalf("got %v, %v", values, err)
+	}
+	for _, bad := range [][]string{{"--user"}, {"--user=a", "--user=b"}, {"--password-stdin"}} {
+		if _, err := readLinkArgs(bad, newLineReader(strings.NewReader(""))); err == nil {
+			t.Errorf("%q was taken", bad)
+		}
+	}
+}
+
+func TestLinkWithoutABox(t *testing.T) {
+	dir := t.TempDir()
+	nudge(t, "", "--data", dir, "user", "add", "alice@hotmail.com").want(t, exitOK)
+	nudge(t, "", "--data", dir, "link", "list").want(t, exitOK, "There are no links yet")
+	nudge(t, "secret\n", "link", "add", "alice@hotmail.com", "matrix", "--user", "@a:example.org", "--password-stdin", "--data", dir).
+		want(t, exitOK, "connects when nudge runs")
+	nudge(t, "", "--data", dir, "link", "add", "alice@hotmail.com", "matrix", "--color=red").want(t, exitFailed, "nudge: ")
+	nudge(t, "", "--data", dir, "link", "add", "alice@hotmail.com", "icq").want(t, exitFailed, "there is no network")
+	show := nudge(t, "", "--data", dir, "link", "show", "alice@hotmail.com", "matrix").want(t, exitOK, "@a:example.org", "receipts")
+	if strings.Contains(show.out, "secret") {
+		t.Fatal("a secret is shown")
+	}
+	nudge(t, "", "--data", dir, "link", "set", "alice@hotmail.com", "matrix", "receipts", "off").want(t, exitOK)
+	nudge(t, "", "--data", dir, "link", "test", "alice@hotmail.com", "matrix").want(t, exitFailed, "while the box runs")
+	nudge(t, "", "--data", dir, "link", "remove", "alice@hotmail.com", "matrix").want(t, exitOK)
+	nudge(t, "", "--data", dir, "link", "show", "alice@hotmail.com", "matrix").want(t, exitFailed, "has no link to matrix")
+}
+
+func TestBackupAndRestore(t *testing.T) {
+	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "box.nudge")
+	nudge(t, "", "--data", dir, "user", "add", "alice@hotmail.com").want(t, exitOK)
+	nudge(t, "opensesame\n", "--data", dir, "backup", file, "--passphrase-stdin").want(t, exitOK, "The backup is in "+file)
+	nudge(t, "opensesame\n", "--data", dir, "backup", file, "--passphrase-stdin").want(t, exitFailed, "exists already")
+	nudge(t, "", "--data", dir, "backup", file+"2").want(t, exitOK, "Passphrase: ")
+	nudge(t, "", "--data", dir, "backup", "-").want(t, exitUsage)
+	nudge(t, "opensesame\n", "--data", dir, "restore", file, "--passphrase-stdin").want(t, exitFailed, "there is a database already")
+	fresh := filepath.Join(t.TempDir(), "fresh")
+	nudge(t, "wrong\n", "--data", fresh, "restore", file, "--passphrase-stdin").want(t, exitFailed, "the passphrase does not open this backup")
+	nudge(t, "opensesame\n", "--data", fresh, "restore", file).want(t, exitOK, "Passphrase: ", "is restored")
+	nudge(t, "", "--data", fresh, "user", "list").want(t, exitOK, "alice@hotmail.com")
+	nudge(t, "", "check", fresh).want(t, exitOK, "is whole")
+}
+
+// What can't be used is refused with one line and exit code 78, and stays as it
+// is.
+func TestUnusableDatabase(t *testing.T) {
+	for name, text := range map[string]string{"garbage": strings.Repeat("garbage ", 2000), "nothing": "", "short": "bolt"} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			file := filepath.Join(dir, store.File)
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for _, args := range [][]string{{"user", "list", "--data", dir}, {"check", dir}, {"check", file}} {
+				r := nudge(t, "", args...).want(t, exitConfig, "nudge: "+file)
+				if strings.Count(r.err, "\n") != 1 {
+					t.Errorf("%v says more than one line: %s", args, r.err)
+				}
+			}
+			if now, err := os.ReadFile(file); err != nil || string(now) != text {
+				t.Error("the file was changed")
+			}
+		})
+	}
+}
+
+func TestBadKeyFile(t *testing.T) {
+	dir := t.TempDir()
+	nudge(t, "", "--data", dir, "user", "add", "alice@hotmail.com").want(t, exitOK)
+	if err := os.Chmod(filepath.Join(dir, store.KeyFile), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	nudge(t, "", "--data", dir, "user", "list").want(t, exitConfig, "chmod 600")
+}
+
+func TestUsageAndHelp(t *testing.T) {
+	nudge(t, "", "dance").want(t, exitUsage, "nudge --help")
+	nudge(t, "", "user", "add").want(t, exitUsage, "<handle>")
+	nudge(t, "", "gateway", "add", "matrix", "--url=x").want(t, exitFailed, "not in this build")
+	nudge(t, "", "led", "test").want(t, exitFailed, "not in this build")
+	nudge(t, "", "version").want(t, exitOK, "nudge ")
+	nudge(t, "", "logs").want(t, exitOK, "journalctl")
+	nudge(t, "", "user", "list", "--config", "/no/such/file").want(t, exitConfig, "/no/such/file")
+	for _, words := range []string{"user add", "user list", "user passwd", "user set", "user remove", "user import", "link add",
+		"link list", "link show", "link set", "link test", "link remove", "contact add", "contact list", "contact remove",
+		"setting", "status", "doctor", "logs", "backup", "restore", "check", "version"} {
+		nudge(t, "", append(strings.Fields(words), "--help")...).want(t, exitOK, "nudge "+words, "Example")
+	}
+	nudge(t, "", "link", "add", "--help").want(t, exitOK, "--homeserver", "--password")
+}
+
+// A running box is asked over its socket, also for a backup.
+func TestCommandsReachTheRunningBox(t *testing.T) {
+	dir := t.TempDir()
+	b, err := openBox(control.Config{Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Data: dir, Version: "test", Running: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv, err := control.Serve(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := srv.Close(ctx); err != nil {
+			t.Error(err)
+		}
+		if err := closeBox(ctx, b); err != nil {
+			t.Error(err)
+		}
+	})
+	nudge(t, "", "--data", dir, "user", "add", "alice@hotmail.com").want(t, exitOK)
+	if users := b.Hub.AccountList(); len(users) != 1 {
+		t.Fatalf("the running box has %+v", users)
+	}
+	nudge(t, "", "--data", dir, "status").want(t, exitOK, "runs since")
+	nudge(t, "", "--data", dir, "doctor").want(t, exitOK, "ok")
+	nudge(t, "", "--data", dir, "user", "remove", "bob@hotmail.com").want(t, exitFailed, "no such account")
+	file := filepath.Join(t.TempDir(), "b")
+	nudge(t, "pass\n", "--data", dir, "backup", file, "--passphrase-stdin").want(t, exitOK)
+	nudge(t, "pass\n", "--data", dir, "restore", file, "--passphrase-stdin").want(t, exitFailed, "a box runs in")
+	fresh := filepath.Join(t.TempDir(), "fresh")
+	nudge(t, "pass\n", "--data", fresh, "restore", file, "--passphrase-stdin").want(t, exitOK)
+	nudge(t, "", "--data", fresh, "user", "list").want(t, exitOK, "alice@hotmail.com")
+}

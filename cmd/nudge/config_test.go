@@ -1,0 +1,92 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestConfigFiles(t *testing.T) {
+	for _, c := range []struct {
+		name, text string
+		err        string // "" : good
+	}{
+		{"empty", "", ""},
+		{"example", exampleConfig, ""},
+		{"example with every key in force", uncomment(exampleConfig), ""},
+		{"all", "data='/d'\nmsn=':1'\nhttp='127.0.0.1:2'\nhttps='off'\nnames='off'\nlog='debug'", ""},
+		{"unknown key", "mns=':1863'", "mns: there is no such key; there are data, msn, http, https, names, log"},
+		{"unknown table", "[links]\na='b'", "links: there is no such key"},
+		{"bad address", "msn='1863'", `msn: "1863" is no address; it must look like :1863 or 192.168.1.20:1863`},
+		{"bad port", "http=':70000'", `http: ":70000" has no port between 0 and 65535`},
+		{"msn off", "msn='off'", `msn: "off" is no address`},
+		{"names on", "names=':53'", `names: ":53" can't be: the name server is not in this build`},
+		{"bad level", "log='loud'", `log: "loud" is no level`},
+		{"wrong type", "msn=1863", `line 1 (last key "msn"): incompatible types`},
+		{"not TOML", "msn :1863", "line 1"},
+		{"twice", "msn=':1'\nmsn=':2'", "msn"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "nudge.toml")
+			if err := os.WriteFile(file, []byte(c.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := load(file, config{Data: "d"})
+			switch {
+			case c.err == "" && err != nil:
+				t.Fatal(err)
+			case c.err == "":
+				return
+			case err == nil:
+				t.Fatal("no error")
+			}
+			text := err.Error()
+			if !strings.HasPrefix(text, file+": ") || !strings.Contains(text, c.err) || strings.Contains(text, "\n") {
+				t.Errorf("the error is %q; want one line with the file and %q", text, c.err)
+			}
+		})
+	}
+}
+
+// uncomment puts every line of the example in force that looks like a key.
+func uncomment(text string) string {
+	var out []string
+	for line := range strings.Lines(text) {
+		if rest, ok := strings.CutPrefix(line, "# "); ok && strings.Contains(rest, ` = "`) {
+			line = rest
+		}
+		out = append(out, line)
+	}
+	return strings.Join(out, "")
+}
+
+func TestExampleNamesEveryKey(t *testing.T) {
+	for _, k := range keys() {
+		if !strings.Contains(exampleConfig, "\n# "+k+" = \"") {
+			t.Errorf("nudge.toml does not show %s", k)
+		}
+	}
+}
+
+func TestFlagsWinOverTheFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "nudge.toml")
+	if err := os.WriteFile(file, []byte("data='/file'\nmsn=':1'\nhttp=':2'"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := load(file, config{MSN: ":3"})
+	if err != nil || c.MSN != ":3" || c.HTTP != ":2" || c.Data != "/file" {
+		t.Fatalf("got %+v, %v", c, err)
+	}
+	_, err = load(file, config{HTTP: "80"})
+	if err == nil || !strings.HasPrefix(err.Error(), `--http: "80" is no address`) {
+		t.Fatalf("a bad flag gives %v", err)
+	}
+}
+
+func TestDefaultDataFollowsSystemd(t *testing.T) {
+	t.Setenv("STATE_DIRECTORY", "/var/lib/a:/var/lib/b")
+	if dir, err := defaultData(); err != nil || dir != "/var/lib/a" {
+		t.Fatalf("got %s, %v", dir, err)
+	}
+}

@@ -1,0 +1,126 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"nudge/bridge"
+)
+
+// Actions is what the built-in contact may do with the box, always for the
+// account that asks it.
+type Actions struct{ b *Box }
+
+// Actions are for the assistant of this box.
+func (b *Box) Actions() Actions { return Actions{b} }
+
+// Status says how the box is, in a few short sentences.
+func (a Actions) Status(_ context.Context, account string) (string, error) {
+	here := 0
+	for _, u := range a.b.Hub.AccountList() {
+		if u.Client != (bridge.Client{}) {
+			here++
+		}
+	}
+	text := fmt.Sprintf("All is well here since %s. %s signed in.", a.b.started.Format("2 Jan 15:04"), count(here, "person is", "people are"))
+	for _, l := range a.b.Hub.Links(account) {
+		text += fmt.Sprintf("\n%s: %s", l.Net, linkLine(a.b.link(l)))
+	}
+	return text, nil
+}
+
+// Links describes the account's links, a line each.
+func (a Actions) Links(_ context.Context, account string) ([]string, error) {
+	var lines []string
+	for _, l := range a.b.Hub.Links(account) {
+		lines = append(lines, l.Net+": "+linkLine(a.b.link(l)))
+	}
+	return lines, nil
+}
+
+func linkLine(l Link) string {
+	line := l.State
+	if l.Text != "" {
+		line += ", " + l.Text
+	}
+	if l.Waiting > 0 {
+		line += fmt.Sprintf(" (%s to be sent)", count(l.Waiting, "message waits", "messages wait"))
+	}
+	return line
+}
+
+// Find looks through the account's contacts and the accounts of this box, by
+// part of the name or address; an address is also asked for on the account's
+// networks. A line each.
+func (a Actions) Find(ctx context.Context, account, who string) ([]string, error) {
+	contacts, err := a.b.Hub.AccountContacts(account)
+	if err != nil {
+		return nil, err
+	}
+	var lines []string
+	seen := map[string]bool{fold(account): true}
+	found := func(handle, name, where string) {
+		if !seen[fold(handle)] && (strings.Contains(fold(handle), fold(who)) || strings.Contains(fold(name), fold(who))) {
+			seen[fold(handle)] = true
+			lines = append(lines, strings.TrimSpace(handle+" "+name)+where)
+		}
+	}
+	for _, c := range contacts {
+		found(c.ID, c.Name, ", on your list")
+	}
+	for _, u := range a.b.Hub.AccountList() {
+		found(u.Handle, u.Name, ", on this box")
+	}
+	if len(lines) > 0 || !strings.Contains(who, "@") {
+		return lines, nil
+	}
+	p, err := a.b.Hub.Find(ctx, account, who)
+	switch {
+	case errors.Is(err, bridge.ErrNoSuchUser):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return []string{strings.TrimSpace(p.ID+" "+p.Name) + ", on " + p.Net}, nil
+}
+
+// Add puts somebody on the account's list.
+func (a Actions) Add(ctx context.Context, account, contact string) error {
+	return except(bridge.ErrOnList, a.b.Hub.AddContact(ctx, account, contact))
+}
+
+// Remove takes somebody off the account's list.
+func (a Actions) Remove(ctx context.Context, account, contact string) error {
+	return except(bridge.ErrNotOnList, a.b.Hub.RemoveContact(ctx, account, contact))
+}
+
+// Block keeps somebody from seeing the account and from writing to it.
+func (a Actions) Block(ctx context.Context, account, contact string) error {
+	return a.b.Hub.BlockContact(ctx, account, contact)
+}
+
+// Unblock undoes Block.
+func (a Actions) Unblock(ctx context.Context, account, contact string) error {
+	return except(bridge.ErrNotOnList, a.b.Hub.UnblockContact(ctx, account, contact))
+}
+
+// LinkPage is "": this build has no pages.
+func (a Actions) LinkPage(context.Context, string) (string, error) { return "", nil }
+
+// except takes one error for success: what is asked for is so already.
+func except(already, err error) error {
+	if errors.Is(err, already) {
+		return nil
+	}
+	return err
+}
+
+// count puts a number before the right word.
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}

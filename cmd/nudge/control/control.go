@@ -1,0 +1,73 @@
+// Package control is the owner's API: what may be done with the box from
+// outside of MSN. The command line, the pages, the assistant and the tests all
+// act through it, so that each rule about it is written once.
+//
+// # Shape
+//
+// Every action is one call: a path, a typed request and a typed answer (see
+// call.go; one file per resource). A Box carries calls out on the hub and the
+// store. A Client makes them: over the socket of a running box, or, made by
+// Local, on a Box in the same process when no box runs.
+//
+// # The socket
+//
+// HTTP with JSON on the Unix socket control.sock in the data folder. There is
+// no log-in: who may open the socket (its owner, and the group nudge where that
+// exists) owns the box. Errors come as {"error": "…"}, a sentence for a person.
+//
+// # Goroutines
+//
+// Server has one goroutine that accepts and those of net/http; Close waits for
+// all of them. Box and Client may be used from any goroutine.
+package control
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"nudge/bridge"
+	"nudge/store"
+)
+
+// Config is what a Box acts on and tells about.
+type Config struct {
+	Hub       *bridge.Hub
+	Store     *store.DB
+	Log       *slog.Logger
+	Data      string // the data folder
+	Version   string
+	Built     time.Time // of the program's source, zero when unknown: the clock can't be before it
+	Running   bool      // clients can sign in and links are connected
+	Listeners []Listener
+	// SignInChanged is called after an account's password was changed or the
+	// account was removed; nil: nobody keeps tickets.
+	SignInChanged func(handle string)
+}
+
+// Listener is one port that the box listens on.
+type Listener struct {
+	Name string `json:"name"` // msn, http, https
+	Addr string `json:"addr"`
+	Note string `json:"note,omitempty"` // what a person must know about it
+}
+
+// Box carries the calls out.
+type Box struct {
+	Config
+	started time.Time
+}
+
+// New makes a Box.
+func New(c Config) *Box {
+	if c.SignInChanged == nil {
+		c.SignInChanged = func(string) {}
+	}
+	return &Box{Config: c, started: time.Now()}
+}
+
+// ErrNotRunning means that no box answers on the socket.
+var ErrNotRunning = errors.New("nudge is not running here")
+
+// Done is the answer of calls that have nothing to tell.
+type Done struct{}

@@ -1,0 +1,127 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"nudge/store"
+)
+
+// Verdict is how a check went.
+type Verdict string
+
+// Good needs nothing, Warn may matter, Bad keeps something from working.
+const (
+	Good Verdict = "ok"
+	Warn Verdict = "warning"
+	Bad  Verdict = "bad"
+)
+
+// Check is one thing the doctor looked at, with what to do about it.
+type Check struct {
+	Name    string  `json:"name"`
+	Verdict Verdict `json:"verdict"`
+	Text    string  `json:"text"`
+}
+
+var doctorRun = call[Done, []Check]{"/doctor", (*Box).doctor}
+
+// Doctor looks at everything that can be wrong with the box from inside.
+func (cl *Client) Doctor(ctx context.Context) ([]Check, error) {
+	return ask(ctx, cl, doctorRun, Done{})
+}
+
+// littleRoom is how much free space the data folder should have at least.
+const littleRoom = 64 << 20
+
+func (b *Box) doctor(ctx context.Context, _ Done) ([]Check, error) {
+	checks := []Check{b.checkFolder(), b.checkKey(), b.checkClock()}
+	checks = append(checks, b.checkPorts()...)
+	users := b.Hub.AccountList()
+	switch {
+	case len(users) == 0:
+		checks = append(checks, Check{"accounts", Warn, "there is none yet; make the first with: nudge user add alice@hotmail.com"})
+	default:
+		checks = append(checks, Check{"accounts", Good, fmt.Sprintf("%d", len(users))})
+	}
+	links, err := b.linkList(ctx, LinkName{})
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range links {
+		c := Check{"link " + l.Account + " " + l.Network, Good, l.State}
+		switch {
+		case l.State == "down" && b.Running:
+			c.Verdict, c.Text = Bad, "down: "+l.Text
+		case l.State != "up":
+			c.Verdict, c.Text = Warn, l.State+": "+l.Text
+		}
+		checks = append(checks, c)
+	}
+	return checks, nil
+}
+
+func (b *Box) checkFolder() Check {
+	c := Check{Name: "data folder", Verdict: Good}
+	info, err := os.Stat(b.Data)
+	if err != nil {
+		return Check{c.Name, Bad, err.Error()}
+	}
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(b.Data, &fs); err != nil {
+		return Check{c.Name, Bad, err.Error()}
+	}
+	free := fs.Bavail * uint64(fs.Bsize)
+	c.Text = fmt.Sprintf("%s, %d MB free", b.Data, free>>20)
+	switch {
+	case free < littleRoom:
+		c.Verdict, c.Text = Bad, c.Text+": make room, or nothing can be kept"
+	case info.Mode().Perm()&0o007 != 0:
+		c.Verdict, c.Text = Warn, c.Text+fmt.Sprintf("; everybody on this machine may look into it: chmod o-rwx %s", b.Data)
+	}
+	return c
+}
+
+func (b *Box) checkKey() Check {
+	path := filepath.Join(b.Data, store.KeyFile)
+	if _, err := os.Stat(path); err != nil {
+		return Check{"sealing key", Good, "kept outside of the data folder"}
+	}
+	return Check{"sealing key", Good, path + "; a backup carries it, a copy of the database alone does not"}
+}
+
+// checkClock doubts a clock that is before the program's own making, or that
+// the kernel says nobody sets.
+func (b *Box) checkClock() Check {
+	now := time.Now()
+	c := Check{"clock", Good, now.Format("2 Jan 2006 15:04:05 MST")}
+	var t syscall.Timex
+	const unsynchronised = 5 // TIME_ERROR of adjtimex(2)
+	state, err := syscall.Adjtimex(&t)
+	switch {
+	case now.Before(b.Built):
+		c.Verdict, c.Text = Bad, c.Text+", which is before this program was made: set the clock, or certificates and messages get wrong dates"
+	case err == nil && state == unsynchronised:
+		c.Verdict, c.Text = Warn, c.Text+"; no time server has set it"
+	}
+	return c
+}
+
+func (b *Box) checkPorts() []Check {
+	if !b.Running {
+		return []Check{{"ports", Warn, "the box is not running: start it with nudge, or systemctl start nudge"}}
+	}
+	var checks []Check
+	for _, l := range b.Listeners {
+		c := Check{"port " + l.Name, Good, "listens on " + l.Addr}
+		if l.Note != "" {
+			c.Verdict, c.Text = Warn, c.Text+": "+l.Note
+		}
+		checks = append(checks, c)
+	}
+	return checks
+}

@@ -1,0 +1,87 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"nudge/store"
+)
+
+// Setting is a setting of the whole box.
+type Setting struct {
+	Key     string `json:"key"`
+	Value   string `json:"value"`
+	Default string `json:"default,omitempty"`
+	Help    string `json:"help"`
+}
+
+// SettingValue sets a setting; an empty value brings the default back.
+type SettingValue struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+// SettingAddress is the key of the address that old PCs are told to use.
+const SettingAddress = "address"
+
+// settings are those there are, with what is wrong with a value.
+var settings = []struct {
+	Setting
+	check func(value string) string
+}{
+	{Setting{Key: SettingAddress, Help: "name or address by which old PCs reach this box, as nudge and its assistant tell it; empty: found out by itself"}, hostWrong},
+}
+
+var (
+	settingList = call[Done, []Setting]{"/setting/list", (*Box).settingList}
+	settingSet  = call[SettingValue, Done]{"/setting/set", (*Box).settingSet}
+)
+
+// Settings lists every setting with its value.
+func (cl *Client) Settings(ctx context.Context) ([]Setting, error) {
+	return ask(ctx, cl, settingList, Done{})
+}
+
+// SetSetting changes a setting.
+func (cl *Client) SetSetting(ctx context.Context, key, value string) error {
+	_, err := ask(ctx, cl, settingSet, SettingValue{key, value})
+	return err
+}
+
+func (b *Box) settingList(context.Context, Done) ([]Setting, error) {
+	all := []Setting{}
+	err := b.Store.View(func(tx *store.Tx) error {
+		for _, s := range settings {
+			s.Value = tx.Setting(s.Key)
+			if s.Value == "" {
+				s.Value = s.Default
+			}
+			all = append(all, s.Setting)
+		}
+		return nil
+	})
+	return all, err
+}
+
+func (b *Box) settingSet(ctx context.Context, v SettingValue) (Done, error) {
+	for _, s := range settings {
+		if s.Key != v.Key {
+			continue
+		}
+		if why := s.check(v.Value); v.Value != "" && why != "" {
+			return Done{}, fmt.Errorf("%s can't be %q: %s", v.Key, v.Value, why)
+		}
+		return Done{}, b.Store.Update(ctx, func(tx *store.Tx) error { return tx.PutSetting(v.Key, v.Value) })
+	}
+	return Done{}, fmt.Errorf("there is no setting %q; nudge setting shows all", v.Key)
+}
+
+func hostWrong(v string) string {
+	if len(v) > 253 || strings.ContainsFunc(v, func(r rune) bool {
+		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`/\@"'<>`, r)
+	}) {
+		return "it must be a host name or an IP address, such as 192.168.1.20"
+	}
+	return ""
+}

@@ -1,0 +1,55 @@
+package control
+
+import (
+	"context"
+	"time"
+)
+
+// Status is how the box is.
+type Status struct {
+	Version   string     `json:"version"`
+	Running   bool       `json:"running"`
+	Data      string     `json:"data"`
+	Started   *time.Time `json:"started,omitempty"`
+	Listeners []Listener `json:"listeners,omitempty"`
+	Address   string     `json:"address,omitempty"` // the setting of that name
+	Users     int        `json:"users"`
+	Online    []User     `json:"online"` // who is signed in
+	Waiting   int        `json:"waiting"`
+	Links     []Link     `json:"links"`
+}
+
+var statusGet = call[Done, Status]{"/status", (*Box).status}
+
+// Status tells how the box is.
+func (cl *Client) Status(ctx context.Context) (Status, error) {
+	return ask(ctx, cl, statusGet, Done{})
+}
+
+func (b *Box) status(ctx context.Context, _ Done) (Status, error) {
+	s := Status{Version: b.Version, Running: b.Running, Data: b.Data, Listeners: b.Listeners, Online: []User{}}
+	if b.Running {
+		s.Started = &b.started
+	}
+	users, err := b.userList(ctx, Done{})
+	if err != nil {
+		return s, err
+	}
+	s.Users = len(users)
+	for _, u := range users {
+		s.Waiting += u.Waiting
+		if u.Address != "" {
+			s.Online = append(s.Online, u)
+		}
+	}
+	if s.Links, err = b.linkList(ctx, LinkName{}); err != nil {
+		return s, err
+	}
+	all, err := b.settingList(ctx, Done{})
+	for _, set := range all {
+		if set.Key == SettingAddress {
+			s.Address = set.Value
+		}
+	}
+	return s, err
+}

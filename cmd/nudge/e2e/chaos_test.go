@@ -1,0 +1,456 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"nudge/cmd/nudge/e2e/msnclient"
+)
+
+// A burst is this many messages each way, one every pace: 20 a second. The
+// blow falls a random moment up to blowWithin after blowAfter.
+const (
+	burst      = 30
+	pace       = 50 * time.Millisecond
+	blowAfter  = 400 * time.Millisecond
+	blowWithin = 200 * time.Millisecond
+)
+
+// unproved is how long before the end of a session a message may have been
+// handed to it without counting as delivered: the second that the session must
+// outlive, or the commit interval before a crash (DESIGN.md §3), and some time
+// for two busy cores. Such a message may come once more.
+const unproved = 2 * time.Second
+
+// TestChaos breaks something in the middle of bursts in both directions, again
+// and again. What the server acknowledged to the peer must reach the client,
+// what the box acknowledged to the client must reach the peer's archive:
+// nothing lost, nothing swapped, and doubled only what could not be known to
+// have arrived.
+func TestChaos(t *testing.T) {
+	rounds := 5
+	if s := os.Getenv("NUDGE_CHAOS_ROUNDS"); s != "" {
+		var err error
+		rounds, err = strconv.Atoi(s)
+		check(t, err)
+	}
+	for _, test := range []struct {
+		kind, mode string
+		encrypted  bool
+		blow       func(*chaos) error
+		ours       bool // the crash is the box's: a message may go out twice
+	}{
+		{"prosody", "box killed", false, (*chaos).killBox, true},
+		{"prosody", "server restarted", false, (*chaos).restartServer, false},
+		{"prosody", "connection cut", false, (*chaos).cutConnection, false},
+		{"prosody", "client killed", false, (*chaos).killClient, false},
+		{"dendrite", "box killed", false, (*chaos).killBox, true},
+		{"dendrite", "box killed, encrypted", true, (*chaos).killBox, true},
+		{"dendrite", "server restarted", false, (*chaos).restartServer, false},
+		{"dendrite", "connection cut", false, (*chaos).cutConnection, false},
+		{"dendrite", "client killed", false, (*chaos).killClient, false},
+	} {
+		t.Run(test.kind+"/"+test.mode, func(t *testing.T) {
+			end2end(t)
+			c := newChaos(t, test.kind, test.encrypted, test.ours)
+			for range rounds {
+				c.round(test.blow)
+			}
+			c.judge()
+		})
+	}
+}
+
+// chaos is one run.
+type chaos struct {
+	*scene
+	t    *testing.T
+	via  *proxy
+	seed uint64
+	rand *rand.Rand
+	ours bool
+
+	rounds, hit int // rounds, and those with something under way at the blow
+	in          int // numbers given to what bob says
+	heard       []heard
+	blows       []time.Time
+
+	mu     sync.Mutex // guards what the bursts write
+	out    int        // numbers given to what the client says
+	ids    map[string]int
+	posted map[int]time.Time
+	acked  map[int]bool
+}
+
+// heard is one numbered message that a session of the client was given.
+type heard struct {
+	n       int
+	at, end time.Time // when it came, and when its session ended
+}
+
+// numbered finds the number of a message in either direction: "in 12".
+var numbered = regexp.MustCompile(`\b(in|out) (\d+)\b`)
+
+func number(text, direction string) (int, bool) {
+	m := numbered.FindStringSubmatch(text)
+	if m == nil || m[1] != direction {
+		return 0, false
+	}
+	n, err := strconv.Atoi(m[2])
+	return n, err == nil
+}
+
+func newChaos(t *testing.T, kind string, encrypted, ours bool) *chaos {
+	t.Helper()
+	s := ownServer(t, kind, true)
+	c := &chaos{
+		t: t, seed: rand.Uint64(), ours: ours, via: newProxy(t, s.Addr()),
+		posted: map[int]time.Time{}, acked: map[int]bool{},
+	}
+	c.rand = rand.New(rand.NewPCG(c.seed, 0))
+	c.scene = &scene{version: msnclient.MSNP8, server: s}
+	c.me, c.bob = friends(t, s, encrypted)
+	c.house(t, c.via.Addr)
+	t.Logf("seed %d", c.seed)
+	c.enter()
+	return c
+}
+
+// enter signs the client in.
+func (c *chaos) enter() {
+	c.t.Helper()
+	check(c.t, eventually(patience, func() (err error) {
+		c.client, err = msnclient.SignIn(c.t.Context(), c.box.config(c.version, aliceHandle))
+		return err
+	}))
+	c.t.Cleanup(c.client.Kill)
+	var err error
+	c.lists, err = c.client.Sync(c.t.Context())
+	check(c.t, err)
+	check(c.t, c.client.SetStatus(c.t.Context(), "NLN"))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ids = map[string]int{}
+}
+
+// leave ends the client's session and keeps what it was given.
+func (c *chaos) leave() {
+	c.client.Kill()
+	c.heard = c.hearing()
+	c.settle()
+}
+
+// hearing is everything the client was given so far, in order; the session that
+// is still open ends now.
+func (c *chaos) hearing() []heard {
+	all, now := slices.Clone(c.heard), time.Now()
+	for _, e := range c.client.Log.Since(0) {
+		text, ok := e.Text()
+		if !ok {
+			continue
+		}
+		if n, ok := number(text, "in"); ok {
+			all = append(all, heard{n, e.At, now})
+		}
+		if strings.Contains(text, "Not delivered") {
+			c.t.Errorf("what the box had acknowledged failed: %s", text)
+		}
+	}
+	return all
+}
+
+// settle takes the box's acknowledgements of this session.
+func (c *chaos) settle() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range c.client.Log.Since(0) {
+		if e.Chat != nil && e.Cmd == "ACK" && len(e.Args) > 0 {
+			if n, ok := c.ids[e.Args[0]]; ok {
+				c.acked[n] = true
+			}
+		}
+	}
+}
+
+// round is one burst with a blow inside, and the recovery from it.
+func (c *chaos) round(blow func(*chaos) error) {
+	c.t.Helper()
+	c.rounds++
+	c.shake()
+	chat := c.chat(c.t)
+	var wg sync.WaitGroup
+	wg.Go(c.burstIn)
+	wg.Go(func() { c.burstOut(chat) })
+	time.Sleep(blowAfter + time.Duration(c.rand.Int64N(int64(blowWithin))))
+	if c.underWay() {
+		c.hit++
+	}
+	c.blows = append(c.blows, time.Now())
+	check(c.t, blow(c))
+	wg.Wait()
+	c.in += burst
+	if c.rand.IntN(2) == 0 {
+		c.calm()
+	}
+	c.leave()
+	c.enter()
+	check(c.t, eventually(2*patience, c.complete))
+}
+
+// shake makes sure that everything works in both directions before a blow.
+func (c *chaos) shake() {
+	c.t.Helper()
+	ctx, word := waiting(c.t, 2*patience), fmt.Sprintf("round %d begins", c.rounds)
+	mark, from := c.bob.Mark(), c.client.Log.Len()
+	check(c.t, c.chat(c.t).Send(ctx, word))
+	check(c.t, c.bob.Heard(ctx, mark, word))
+	check(c.t, eventually(2*patience, func() error { return c.bob.Say(waiting(c.t, patience), word) }))
+	_, err := c.hears(ctx, from, c.bob.Person(), word)
+	check(c.t, err)
+}
+
+// burstIn lets bob speak, however things are.
+func (c *chaos) burstIn() {
+	tick := time.NewTicker(pace)
+	defer tick.Stop()
+	for i := range burst {
+		if err := c.bob.Post(fmt.Sprintf("in %d", c.in+i)); err != nil {
+			c.t.Errorf("bob can't speak: %v", err)
+			return
+		}
+		<-tick.C
+	}
+}
+
+// burstOut lets the client speak until its connection is gone.
+func (c *chaos) burstOut(chat *msnclient.Chat) {
+	tick := time.NewTicker(pace)
+	defer tick.Stop()
+	for range burst {
+		c.mu.Lock()
+		n := c.out
+		c.out++
+		c.posted[n] = time.Now()
+		id, err := chat.Post(fmt.Sprintf("out %d", n), msnclient.Acknowledged)
+		if err == nil {
+			c.ids[id] = n
+		}
+		c.mu.Unlock()
+		if err != nil {
+			return
+		}
+		<-tick.C
+	}
+}
+
+// underWay tells whether a message is between the ends in either direction.
+func (c *chaos) underWay() bool {
+	c.settle()
+	got := map[int]bool{}
+	for _, h := range c.hearing() {
+		got[h.n] = true
+	}
+	for _, n := range c.sent() {
+		if !got[n] {
+			return true
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, n := range c.ids {
+		if !c.acked[n] {
+			return true
+		}
+	}
+	return false
+}
+
+// sent are the numbers that bob's server has acknowledged to him.
+func (c *chaos) sent() (ns []int) {
+	for _, text := range c.bob.Sent() {
+		if n, ok := number(text, "in"); ok {
+			ns = append(ns, n)
+		}
+	}
+	return ns
+}
+
+// complete is an error while the client lacks something that was sent to it.
+func (c *chaos) complete() error {
+	got := map[int]bool{}
+	for _, h := range c.hearing() {
+		got[h.n] = true
+	}
+	var missing []int
+	for _, n := range c.sent() {
+		if !got[n] {
+			missing = append(missing, n)
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("the client lacks %v", missing)
+	}
+	return nil
+}
+
+// calm waits until the open session has everything and has outlived it.
+func (c *chaos) calm() {
+	eventually(patience, func() error {
+		if err := c.complete(); err != nil {
+			return err
+		}
+		if all := c.hearing(); len(all) > 0 && time.Since(all[len(all)-1].at) < unproved {
+			return errors.New("too early")
+		}
+		return nil
+	})
+}
+
+// The blows.
+
+func (c *chaos) killBox() error {
+	if err := c.box.Kill(); err != nil {
+		return err
+	}
+	return c.box.Start()
+}
+
+func (c *chaos) restartServer() error {
+	if err := c.server.Stop(); err != nil {
+		return err
+	}
+	return c.server.Start()
+}
+
+func (c *chaos) cutConnection() error {
+	c.via.Cut()
+	time.Sleep(time.Duration(c.rand.Int64N(int64(time.Second))))
+	c.via.Mend()
+	return nil
+}
+
+// killClient lets messages pile up unread and then resets the connections.
+func (c *chaos) killClient() error {
+	c.client.Stall()
+	time.Sleep(time.Duration(c.rand.Int64N(int64(blowWithin))))
+	c.client.Kill()
+	return nil
+}
+
+// judge counts gaps, repeats and swaps in both directions.
+func (c *chaos) judge() {
+	c.t.Helper()
+	c.shake()
+	c.settle()
+	in := count(c.sent(), c.hearing(), func(first, _ heard) bool { return first.end.Sub(first.at) < unproved })
+
+	var acked []int
+	for n := range c.acked {
+		acked = append(acked, n)
+	}
+	slices.Sort(acked)
+	var out tally
+	eventually(2*patience, func() error {
+		var archive []heard
+		for _, text := range c.bob.Archive(c.t) {
+			if n, ok := number(text, "out"); ok {
+				archive = append(archive, heard{n: n})
+			}
+		}
+		out = count(acked, archive, func(first, _ heard) bool {
+			return c.ours && slices.ContainsFunc(c.blows, func(blow time.Time) bool {
+				since := blow.Sub(c.posted[first.n])
+				return since > -pace && since < unproved
+			})
+		})
+		if len(out.lost) > 0 {
+			return errors.New("not yet complete")
+		}
+		return nil
+	})
+	c.t.Logf("seed %d, %d rounds, %d with messages under way", c.seed, c.rounds, c.hit)
+	c.t.Logf("to the client: %v", in)
+	c.t.Logf("from the client: %v", out)
+	for _, d := range []tally{in, out} {
+		if len(d.lost)+len(d.swapped)+len(d.doubled) > 0 {
+			c.t.Error("messages were lost, swapped or doubled")
+		}
+	}
+	if c.hit*2 < c.rounds {
+		c.t.Error("the blows fell beside the bursts: nothing is shown")
+	}
+}
+
+// tally is what became of one direction.
+type tally struct {
+	sent, arrived          int
+	lost, doubled, swapped []int
+	excused                int // repeats of what could not be known to have arrived
+}
+
+func (d tally) String() string {
+	return fmt.Sprintf("%d sent, %d arrived, lost %d %v, doubled %d %v (and %d that may be), swapped %d %v",
+		d.sent, d.arrived, len(d.lost), d.lost, len(d.doubled), d.doubled, d.excused, len(d.swapped), d.swapped)
+}
+
+// count compares what was sent with what arrived, in order of arrival.
+func count(sent []int, arrived []heard, excused func(first, again heard) bool) (d tally) {
+	d.sent, d.arrived = len(sent), len(arrived)
+	first, highest := map[int]heard{}, -1
+	for _, h := range arrived {
+		f, again := first[h.n]
+		switch {
+		case again && excused(f, h):
+			d.excused++
+		case again:
+			d.doubled = append(d.doubled, h.n)
+		case h.n < highest:
+			d.swapped = append(d.swapped, h.n)
+		}
+		first[h.n], highest = h, max(highest, h.n)
+	}
+	for _, n := range sent {
+		if _, ok := first[n]; !ok {
+			d.lost = append(d.lost, n)
+		}
+	}
+	return d
+}
+
+// TestCount shows that the judge sees what it should.
+func TestCount(t *testing.T) {
+	now := time.Now()
+	at := func(ns ...int) (hs []heard) {
+		for _, n := range ns {
+			hs = append(hs, heard{n, now, now.Add(time.Hour)})
+		}
+		return hs
+	}
+	strict := func(first, _ heard) bool { return first.end.Sub(first.at) < unproved }
+	for _, test := range []struct {
+		name    string
+		sent    []int
+		arrived []heard
+		want    string
+	}{
+		{"all well", []int{0, 1, 2}, at(0, 1, 2), "3 sent, 3 arrived, lost 0 [], doubled 0 [] (and 0 that may be), swapped 0 []"},
+		{"unacknowledged too", []int{0, 2}, at(0, 1, 2), "2 sent, 3 arrived, lost 0 [], doubled 0 [] (and 0 that may be), swapped 0 []"},
+		{"lost", []int{0, 1, 2}, at(0, 2), "3 sent, 2 arrived, lost 1 [1], doubled 0 [] (and 0 that may be), swapped 0 []"},
+		{"doubled", []int{0, 1}, at(0, 1, 0), "2 sent, 3 arrived, lost 0 [], doubled 1 [0] (and 0 that may be), swapped 0 []"},
+		{"swapped", []int{0, 1, 2}, at(0, 2, 1), "3 sent, 3 arrived, lost 0 [], doubled 0 [] (and 0 that may be), swapped 1 [1]"},
+		{"unproved", []int{0}, append([]heard{{0, now, now.Add(time.Second)}}, at(0)...), "1 sent, 2 arrived, lost 0 [], doubled 0 [] (and 1 that may be), swapped 0 []"},
+	} {
+		if got := count(test.sent, test.arrived, strict).String(); got != test.want {
+			t.Errorf("%s:\n got %s\nwant %s", test.name, got, test.want)
+		}
+	}
+}

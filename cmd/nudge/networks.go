@@ -1,0 +1,17 @@
+package main
+
+import (
+	"log/slog"
+
+	"nudge/bridge/im"
+	"nudge/bridge/matrix"
+	"nudge/cmd/nudge/control"
+)
+
+// networks names the networks of this build, one line each, and those that
+// every account has without a link of its own.
+func networks(log *slog.Logger, b *control.Box) (all map[string]im.Network, shared []string) {
+	return map[string]im.Network{
+		"matrix": matrix.New(log),
+	}, nil
+}

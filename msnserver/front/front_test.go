@@ -1,0 +1,161 @@
+package front
+
+import (
+	"bufio"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"nudge/msnserver/passport"
+)
+
+type nobody struct{}
+
+func (nobody) CheckPassword(string, string) (string, bool) { return "", false }
+
+// memory is a Store in memory.
+type memory struct{ pem []byte }
+
+func (m *memory) Load() ([]byte, error) { return m.pem, nil }
+func (m *memory) Save(pem []byte) error { m.pem = pem; return nil }
+
+var saved memory // one key for all tests: making it takes long
+
+// start serves on a loopback port.
+func start(t *testing.T, pages http.Handler, secure bool) (addr string) {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	cert := NewCertificate(&saved, []string{"box.lan"}, []net.IP{net.IPv4(127, 0, 0, 1)}, log)
+	s := New(&passport.Server{Accounts: nobody{}, Tickets: passport.NewTickets(), Log: log}, cert, pages, log)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(l, secure) }()
+	t.Cleanup(func() {
+		if err := s.Shutdown(t.Context()); err != nil && t.Context().Err() == nil {
+			t.Error(err)
+		}
+		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+	})
+	return l.Addr().String()
+}
+
+func dial(t *testing.T, addr string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func TestOneConnectionOfEverything(t *testing.T) {
+	c := dial(t, start(t, nil, false))
+	br := bufio.NewReader(c)
+	for _, q := range []struct{ request, status, field string }{
+		{"GET /rdr/pprdr.asp HTTP/1.1\r\nHost: box\r\n\r\n", "200 OK", "Passporturls"},
+		{"\r\nGET /login2.srf HTTP/1.1\r\nHost: box\r\n\r\n", "401 Unauthorized", "Www-Authenticate"},
+		{"GET // HTTP/1.1\r\nHost: box\r\n\r\n", "200 OK", "Content-Length"},
+		{"GET //no//such HTTP/1.1\r\nHost: box\r\n\r\n", "404 Not Found", "Content-Length"},
+	} {
+		io.WriteString(c, q.request)
+		resp, err := http.ReadResponse(br, nil)
+		if err != nil {
+			t.Fatalf("%q: %v", q.request, err)
+		}
+		io.Copy(io.Discard, resp.Body)
+		if resp.Status != q.status || resp.Header.Get(q.field) == "" || len(resp.TransferEncoding) > 0 || resp.ContentLength < 0 {
+			t.Errorf("%q: %+v", q.request, resp)
+		}
+	}
+}
+
+func TestNoVersion(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		c := dial(t, start(t, nil, secure))
+		if secure {
+			c = tls.Client(c, &tls.Config{InsecureSkipVerify: true})
+		}
+		io.WriteString(c, "GET /rdr/pprdr.asp\r\n\r\n")
+		got, err := io.ReadAll(c)
+		if err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 200 OK\r\nPassportURLs: ") || !strings.Contains(string(got), "DALogin=127.0.0.1") {
+			t.Errorf("secure %v: %q, %v", secure, got, err)
+		}
+	}
+}
+
+// TestOldTLS shakes hands as Windows XP does.
+func TestOldTLS(t *testing.T) {
+	addr := start(t, nil, true)
+	for _, suite := range []uint16{tls.TLS_RSA_WITH_RC4_128_SHA, tls.TLS_RSA_WITH_3DES_EDE_CBC_SHA, tls.TLS_RSA_WITH_AES_128_CBC_SHA} {
+		c := tls.Client(dial(t, addr), &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10, CipherSuites: []uint16{suite}})
+		if err := c.Handshake(); err != nil {
+			t.Errorf("%s: %v", tls.CipherSuiteName(suite), err)
+		}
+	}
+}
+
+func TestCertificate(t *testing.T) {
+	if err := NewCertificate(&saved, []string{"box.lan"}, []net.IP{net.IPv4(127, 0, 0, 1)}, slog.New(slog.DiscardHandler)).Prepare(); err != nil {
+		t.Fatal(err)
+	}
+	pair, err := tls.X509KeyPair(saved.pem, saved.pem)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(pair.Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"box.lan", "127.0.0.1", "nexus.passport.com", "gateway.messenger.hotmail.com"} {
+		if err := leaf.VerifyHostname(name); err != nil {
+			t.Error(err)
+		}
+	}
+	if leaf.NotBefore.Year() != 1998 || leaf.NotAfter.Year() != 2049 {
+		t.Errorf("valid %v to %v", leaf.NotBefore, leaf.NotAfter)
+	}
+	if err := NewCertificate(&memory{[]byte("damaged")}, nil, nil, slog.New(slog.DiscardHandler)).Prepare(); err == nil {
+		t.Error("a damaged certificate is taken")
+	}
+}
+
+// TestMeasured checks the length of answers that state none and of those that do.
+func TestMeasured(t *testing.T) {
+	pages := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/long":
+			for range 100 {
+				w.Write(make([]byte, 1000))
+			}
+		case "/stated":
+			w.Header().Set("Content-Length", "3")
+			io.WriteString(w, "abc")
+		case "/none":
+			w.WriteHeader(http.StatusNoContent)
+		}
+	})
+	addr := start(t, pages, false)
+	for path, want := range map[string]int64{"/long": 100000, "/stated": 3, "/none": 0, "/empty": 0} {
+		resp, err := http.Get("http://" + addr + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if resp.ContentLength != want || int64(len(b)) != want {
+			t.Errorf("%s: length %d, %d bytes", path, resp.ContentLength, len(b))
+		}
+	}
+}

@@ -1,0 +1,42 @@
+package ns
+
+import (
+	"nudge/msnserver/conn"
+	"nudge/msnserver/wire"
+)
+
+// png keeps the connection alive.
+func (s *Session) png(wire.Command) error {
+	s.Send(s.Dialect().Pong())
+	return nil
+}
+
+func (s *Session) out(wire.Command) error { return conn.Bye }
+
+// qry answers a challenge; we send none (MSNP.md K.5).
+func (s *Session) qry(cmd wire.Command) error {
+	s.Send(wire.Line("QRY", cmd.Arg(0)))
+	return nil
+}
+
+// url names web pages for mail and profile: there is only our own.
+func (s *Session) url(cmd wire.Command) error {
+	s.Send(s.Dialect().URL(cmd.Arg(0), "/", "http://"+s.Host()+"/"))
+	return nil
+}
+
+// fnd searches the public directory, in which nobody is.
+func (s *Session) fnd(cmd wire.Command) error {
+	s.Send(wire.Line("FND", cmd.Arg(0), "0", "0"))
+	return nil
+}
+
+// snd asks for an invitation by mail (SDC brings the text). The client expects
+// OK and shows nothing else; no mail leaves this box.
+func (s *Session) snd(cmd wire.Command) error {
+	s.Send(wire.Line(cmd.Verb, cmd.Arg(0), "OK"))
+	return nil
+}
+
+// pag is a message to a telephone; it has no answer (MSNP.md B.14).
+func (s *Session) pag(wire.Command) error { return nil }

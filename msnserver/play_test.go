@@ -1,0 +1,363 @@
+package msnserver
+
+import (
+	"bufio"
+	"context"
+	"crypto/md5"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"nudge/bridge"
+	"nudge/bridge/im"
+	"nudge/msnserver/wire"
+	"nudge/store"
+)
+
+// box is a whole server in this process: store, hub and MSN side.
+type box struct {
+	hub   *bridge.Hub
+	srv   *Server
+	pages pipes
+}
+
+func newBox(t testing.TB) *box {
+	t.Helper()
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	db, err := store.Open(t.TempDir(), store.Options{Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hub, err := bridge.New(bridge.Config{Store: db, Networks: map[string]im.Network{"echo": echo{}}, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hub.Start()
+	b := &box{hub: hub, srv: New(Config{Hub: hub, Log: log}), pages: make(pipes)}
+	served := make(chan error, 1)
+	go func() { served <- b.srv.serveFront(b.pages, false) }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := errors.Join(b.srv.Shutdown(ctx), hub.Close(ctx), db.Close()); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != ErrClosed {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+// dial connects a client to the MSN port, or to port 80.
+func (b *box) dial(t testing.TB, web bool) net.Conn {
+	client, server := net.Pipe()
+	client.SetDeadline(time.Now().Add(10 * time.Second)) // only a failing test gets there
+	t.Cleanup(func() { client.Close() })
+	c := &local{server}
+	if web {
+		b.pages <- c
+	} else {
+		b.srv.mu.Lock()
+		b.srv.work.Go(func() { b.srv.ServeConn(c) })
+		b.srv.mu.Unlock()
+	}
+	return client
+}
+
+// local is a pipe's end with addresses as a socket has them.
+type local struct{ net.Conn }
+
+func (*local) LocalAddr() net.Addr {
+	return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1).To16(), Port: 1863}
+}
+func (*local) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 4242} }
+
+// pipes is a listener whose connections are sent to it.
+type pipes chan net.Conn
+
+func (p pipes) Accept() (net.Conn, error) {
+	if c, ok := <-p; ok {
+		return c, nil
+	}
+	return nil, net.ErrClosed
+}
+func (p pipes) Close() error { close(p); return nil }
+func (pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+// TestTranscripts plays every file in testdata. A line is one of
+//
+//	user HANDLE NAME PASSWORD [md5]   an account
+//	friends HANDLE HANDLE             both on each other's list
+//	link HANDLE                       an account of its own on the network "echo"
+//	A> TEXT    client A says TEXT; its first line connects it. H… is port 80
+//	A>> TEXT   the same without a line end
+//	A< TEXT    the next thing A is told
+//	A<EOF      the server hangs up on A
+//	A>EOF      A hangs up
+//
+// TEXT may have \r \n \x00; " | " starts a payload, whose length is filled in.
+// In what is expected, * matches anything and ${name} one word, which is kept
+// and put in for ${name} later; ${+name} keeps another. ${md5 PASSWORD} answers
+// the kept ${challenge}.
+func TestTranscripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no transcripts", err)
+	}
+	for _, f := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(f), ".txt"), func(t *testing.T) {
+			t.Parallel()
+			script, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := &player{t: t, box: newBox(t), clients: map[string]*client{}, kept: map[string]string{}}
+			for i, line := range strings.Split(string(script), "\n") {
+				p.at = fmt.Sprintf("%s:%d: %s", f, i+1, line)
+				p.line(line)
+			}
+		})
+	}
+}
+
+type client struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+type player struct {
+	t       *testing.T
+	box     *box
+	at      string
+	clients map[string]*client
+	kept    map[string]string
+}
+
+var step = regexp.MustCompile(`^([A-Z]\w*)(>>|>EOF|<EOF|>|<) ?(.*)$`)
+
+func (p *player) line(line string) {
+	f := strings.Fields(line)
+	if len(f) == 0 || strings.HasPrefix(line, "#") {
+		return
+	}
+	m := step.FindStringSubmatch(line)
+	if m == nil {
+		p.set(f)
+		return
+	}
+	c := p.client(m[1])
+	text := m[3]
+	switch m[2] {
+	case ">", ">>":
+		text = p.fill(unquote(text))
+		if m[2] == ">" && !strings.HasPrefix(m[1], "H") {
+			text = frame(text)
+		}
+		if _, err := io.WriteString(c, text); err != nil {
+			p.fail("sending: %v", err)
+		}
+	case ">EOF":
+		c.Close()
+	case "<EOF":
+		if b, err := io.ReadAll(c.r); err != nil || len(b) > 0 {
+			p.fail("instead of the end came %q, %v", b, err)
+		}
+	case "<":
+		p.expect(c, text, strings.HasPrefix(m[1], "H"))
+	}
+}
+
+func (p *player) fail(format string, args ...any) {
+	p.t.Helper()
+	p.t.Fatalf("%s\n%s", p.at, fmt.Sprintf(format, args...))
+}
+
+func (p *player) client(name string) *client {
+	c := p.clients[name]
+	if c == nil {
+		nc := p.box.dial(p.t, strings.HasPrefix(name, "H"))
+		c = &client{nc, bufio.NewReaderSize(nc, wire.MaxLine)}
+		p.clients[name] = c
+	}
+	return c
+}
+
+// set runs a line that prepares the box.
+func (p *player) set(f []string) {
+	ctx, hub := p.t.Context(), p.box.hub
+	var err error
+	switch {
+	case f[0] == "user" && len(f) >= 4:
+		err = hub.CreateAccount(ctx, f[1], f[2], f[3], len(f) > 4)
+	case f[0] == "friends" && len(f) == 3:
+		err = errors.Join(hub.AddContact(ctx, f[1], f[2]), hub.AddContact(ctx, f[2], f[1]))
+	case f[0] == "link" && len(f) == 2:
+		up := make(chan struct{}, 9)
+		hub.Watch(watcher(up))
+		err = hub.AddLink(ctx, f[1], "echo", nil)
+		<-up
+	default:
+		p.fail("what is this?")
+	}
+	if err != nil {
+		p.fail("%v", err)
+	}
+}
+
+// watcher hears when a link is up.
+type watcher chan struct{}
+
+func (w watcher) Deliver(ev im.Event, _ func(bool)) {
+	if s, ok := ev.(im.LinkState); ok && s.State == im.Up {
+		w <- struct{}{}
+	}
+}
+
+var kept = regexp.MustCompile(`\$\{([^}]+)\}`)
+
+// fill puts in what was kept.
+func (p *player) fill(text string) string {
+	return kept.ReplaceAllStringFunc(text, func(s string) string {
+		name := s[2 : len(s)-1]
+		if password, ok := strings.CutPrefix(name, "md5 "); ok {
+			return fmt.Sprintf("%x", md5.Sum([]byte(p.kept["challenge"]+password)))
+		}
+		if p.kept[name] == "" {
+			p.fail("%s is not known", s)
+		}
+		return p.kept[name]
+	})
+}
+
+// expect compares what the client is told next.
+func (p *player) expect(c *client, text string, web bool) {
+	p.t.Helper()
+	text = unquote(text)
+	var got string
+	if web {
+		b, err := io.ReadAll(c.r)
+		if err != nil {
+			p.fail("%v", err)
+		}
+		got = string(b)
+	} else {
+		cmd, err := wire.Read(c.r, wire.FromServer)
+		if err != nil {
+			p.fail("%v", err)
+		}
+		got = strings.TrimSuffix(wire.Line(cmd.Verb, cmd.Args...).String(), "\r\n")
+		if cmd.Payload != nil {
+			got += " | " + string(cmd.Payload)
+		}
+	}
+	names, pattern := p.pattern(text)
+	m := regexp.MustCompile(pattern).FindStringSubmatch(got)
+	if m == nil {
+		p.fail("instead came\n%q", got)
+	}
+	for i, name := range names {
+		p.kept[name] = m[i+1]
+	}
+}
+
+// pattern makes a regular expression of what is expected.
+func (p *player) pattern(text string) (names []string, pattern string) {
+	for _, part := range regexp.MustCompile(`\$\{[^}]+\}|\*|[^*$]+|\$`).FindAllString(text, -1) {
+		switch {
+		case part == "*":
+			pattern += `.*`
+		case strings.HasPrefix(part, "${+"), strings.HasPrefix(part, "${") && p.kept[part[2:len(part)-1]] == "":
+			names = append(names, strings.TrimLeft(part[:len(part)-1], "${+"))
+			pattern += `(\S+)`
+		default:
+			pattern += regexp.QuoteMeta(p.fill(part))
+		}
+	}
+	return names, `(?s)^` + pattern + `$`
+}
+
+// unquote undoes the escapes of a transcript.
+func unquote(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	u, err := strconv.Unquote(`"` + strings.ReplaceAll(s, `"`, `\"`) + `"`)
+	if err != nil {
+		return s
+	}
+	return u
+}
+
+// frame ends a line, or counts its payload.
+func frame(s string) string {
+	line, payload, ok := strings.Cut(s, " | ")
+	if !ok {
+		return s + "\r\n"
+	}
+	return wire.Command{Verb: line, Payload: []byte(payload)}.String()
+}
+
+// echo is a network with everybody at echo.test on it, who repeat what is said.
+type echo struct{}
+
+type echoLink struct {
+	host im.Host
+	end  chan struct{}
+}
+
+func (echo) Fields() []im.Field   { return nil }
+func (echo) Settings() []im.Field { return nil }
+
+func (echo) Connect(ctx context.Context, l im.Login) (im.Link, error) {
+	k := &echoLink{l.Host, make(chan struct{})}
+	return k, l.Host.Accept(ctx, im.Batch{User: l.User, Events: []im.Event{im.LinkState{State: im.Up}}}, nil)
+}
+
+func (k *echoLink) Handle(ctx context.Context, user im.Addr, ev im.Event) error {
+	var out []im.Event
+	switch ev := ev.(type) {
+	case im.Message:
+		from := im.Addr{Net: "echo", ID: ev.Conv}
+		out = append(out, im.Receipt{ID: ev.ID, Conv: ev.Conv, State: im.Sent},
+			im.Message{ID: "echo-" + ev.ID, Conv: ev.Conv, From: from, At: time.Now(), Kind: ev.Kind, Text: ev.Text, Style: ev.Style})
+	case im.ContactEdit:
+		out = append(out, im.Receipt{ID: ev.ID, State: im.Sent})
+	default:
+		return im.ErrUnsupported
+	}
+	return k.host.Accept(ctx, im.Batch{User: user, Events: out}, nil)
+}
+
+func (k *echoLink) Find(_ context.Context, _ im.Addr, handle string) (im.Person, error) {
+	if name, ok := strings.CutSuffix(handle, "@echo.test"); ok {
+		return im.Person{Addr: im.Addr{Net: "echo", ID: handle}, Name: strings.ToUpper(name)}, nil
+	}
+	return im.Person{}, im.ErrNotFound
+}
+
+func (k *echoLink) Open(context.Context, im.Addr, string) (io.ReadCloser, im.File, error) {
+	return nil, im.File{}, im.ErrUnsupported
+}
+
+func (k *echoLink) Upload(context.Context, im.Addr, string, im.File, io.Reader) (string, error) {
+	return "", im.ErrUnsupported
+}
+func (k *echoLink) Wait() error { <-k.end; return nil }
+func (k *echoLink) Close() error {
+	select {
+	case <-k.end:
+	default:
+		close(k.end)
+	}
+	return nil
+}

@@ -1,0 +1,231 @@
+// Package sb is the switchboard: one connection is one client's seat in one
+// conversation (MSNP.md C). There is no VER: the client speaks the version of
+// the session that its cookie was made for.
+//
+// A Seat's handlers run in its connection's reader. Deliver and the callbacks
+// given to the hub run with the hub's lock held; they only queue, and that lock
+// guards the names.
+package sb
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"nudge/bridge"
+	"nudge/bridge/im"
+	"nudge/msnserver/conn"
+	"nudge/msnserver/dialect"
+	"nudge/msnserver/wire"
+)
+
+// IdleTime is how long a seat may be silent before it is given up (MSNP.md C.5).
+const IdleTime = 15 * time.Minute
+
+// Seat is one client's connection to the switchboard. It is the im.Sink of that
+// client in the conversation.
+type Seat struct {
+	*conn.Conn
+	hub  *bridge.Hub
+	seat *bridge.Seat // reader's
+
+	idle  *time.Timer        // hangs up on a silent conversation
+	quiet atomic.Bool        // it did
+	names map[im.Addr]string // of those who are or were here, as they joined
+}
+
+// New makes a seat on c.
+func New(c *conn.Conn, hub *bridge.Hub) *Seat {
+	s := &Seat{Conn: c, hub: hub, names: map[im.Addr]string{}}
+	s.idle = time.AfterFunc(IdleTime, func() {
+		s.quiet.Store(true)
+		s.HangUp()
+	})
+	return s
+}
+
+// Serve runs the seat until the client is gone.
+func (s *Seat) Serve() {
+	conn.Serve(s.Conn, wire.ToSB, table, s, func() {
+		s.idle.Stop()
+		if s.seat != nil {
+			s.seat.Leave(s.quiet.Load())
+		}
+	})
+}
+
+var table = conn.Table[*Seat]{
+	Rows: map[string]conn.Command[*Seat]{
+		"USR": {Run: (*Seat).usr, In: conn.Fresh, Min: 3, Max: 3},
+		"ANS": {Run: (*Seat).ans, In: conn.Fresh, Min: 4, Max: 4},
+		"CAL": {Run: (*Seat).cal, In: conn.SignedIn, Min: 2, Max: 2},
+		"MSG": {Run: (*Seat).msg, In: conn.SignedIn, Min: 2, Max: 2},
+		"OUT": {Run: (*Seat).out, In: conn.Any, Max: 1},
+	},
+}
+
+// usr opens a conversation with a cookie of XFR (MSNP.md C.1).
+func (s *Seat) usr(cmd wire.Command) error {
+	trid, handle, cookie := cmd.Arg(0), cmd.Arg(1), cmd.Arg(2)
+	d, ok := s.speak(cookie)
+	if !ok {
+		return s.refuse(trid, bridge.ErrCookie)
+	}
+	seat, err := s.hub.Open(cookie, handle, s, func(me im.Person) {
+		s.Send(wire.Line("USR", trid, "OK", handle, dialect.EscapeName(me.Name, d.Handle(me.Addr))))
+	})
+	return s.seated(seat, trid, err)
+}
+
+// ans joins the conversation of an invitation (MSNP.md C.3).
+func (s *Seat) ans(cmd wire.Command) error {
+	trid, handle, cookie := cmd.Arg(0), cmd.Arg(1), cmd.Arg(2)
+	id, err := strconv.ParseUint(cmd.Arg(3), 10, 32)
+	d, ok := s.speak(cookie)
+	if !ok || err != nil {
+		return s.refuse(trid, bridge.ErrCookie)
+	}
+	seat, err := s.hub.Answer(cookie, handle, uint32(id), s, func(_ im.Person, present []im.Person) {
+		for i, who := range present {
+			s.names[who.Addr] = who.Name
+			s.Send(d.Present(d, trid, i+1, len(present), who))
+		}
+		s.Send(wire.Line("ANS", trid, "OK"))
+	})
+	return s.seated(seat, trid, err)
+}
+
+// speak takes over the version of the session that asked for the cookie.
+func (s *Seat) speak(cookie string) (*dialect.Dialect, bool) {
+	client, ok := s.hub.Admission(cookie)
+	if !ok {
+		return nil, false
+	}
+	d := dialect.Named(client.Proto)
+	s.Speak(d)
+	return d, d != nil
+}
+
+// seated is the end of both ways in.
+func (s *Seat) seated(seat *bridge.Seat, trid string, err error) error {
+	if err != nil {
+		return s.refuse(trid, err)
+	}
+	s.seat = seat
+	s.SignedIn()
+	return nil
+}
+
+// refuse turns a client away.
+func (s *Seat) refuse(trid string, err error) error {
+	s.Send(wire.AuthFailed.Reply(trid))
+	return fmt.Errorf("%w: %w", err, conn.Bye)
+}
+
+// cal invites somebody. A contact on a network joins at once, so its JOI follows
+// the answer (MSNP.md C.2, C.6).
+func (s *Seat) cal(cmd wire.Command) error {
+	s.idle.Reset(IdleTime)
+	trid := cmd.Arg(0)
+	err := s.seat.Call(cmd.Arg(1), func(session uint32) {
+		s.Send(wire.Line("CAL", trid, "RINGING", strconv.FormatUint(uint64(session), 10)))
+	})
+	switch {
+	case err == nil:
+	case errors.Is(err, bridge.ErrBadHandle):
+		s.Send(wire.InvalidUserName.Reply(trid))
+	case errors.Is(err, bridge.ErrPresent):
+		s.Send(wire.AlreadyThere.Reply(trid))
+	case errors.Is(err, bridge.ErrClosed):
+		s.Send(wire.SwitchboardFailed.Reply(trid))
+	default:
+		s.Send(wire.NotOnline.Reply(trid))
+	}
+	return nil
+}
+
+// msg says something. The payload is relayed as it is, even when nothing could
+// be read out of it (MSNP.md C.4).
+func (s *Seat) msg(cmd wire.Command) error {
+	s.idle.Reset(IdleTime)
+	trid, ack := cmd.Arg(0), cmd.Arg(1)
+	done := func(err error) { s.acknowledge(trid, ack, err) }
+	if len(cmd.Payload) == 0 {
+		done(bridge.ErrAlone) // an empty MSG is poison to some clients
+		return nil
+	}
+	ev, ok := dialect.Parse(cmd.Payload)
+	if !ok {
+		ev = im.Message{Raw: cmd.Payload}
+	}
+	switch ev := ev.(type) {
+	case im.Typing:
+		s.seat.Typing(cmd.Payload)
+		done(nil)
+	case im.Message:
+		s.seat.Send(ev, done)
+	}
+	return nil
+}
+
+// acknowledge answers a message as the client asked for it: U never, N only a
+// failure, A, D and S both ways.
+func (s *Seat) acknowledge(trid, ack string, err error) {
+	switch {
+	case ack == "U", ack == "N" && err == nil:
+	case err == nil:
+		s.Send(wire.Line("ACK", trid))
+	default:
+		s.Send(wire.Line("NAK", trid))
+	}
+}
+
+func (s *Seat) out(wire.Command) error { return conn.Bye }
+
+// Deliver implements im.Sink.
+func (s *Seat) Deliver(ev im.Event, settle func(bool)) {
+	if _, ok := ev.(im.SignedOff); ok { // perhaps before the version is known
+		s.HangUp()
+		return
+	}
+	d := s.Dialect()
+	switch ev := ev.(type) {
+	case im.Membership:
+		if ev.Joined {
+			s.names[ev.Who.Addr] = ev.Who.Name
+			s.Send(d.Joined(d, ev.Who))
+		} else {
+			s.Send(d.Gone(ev.Who, ev.Idle))
+		}
+	case im.Message:
+		s.say(d, ev, settle)
+	case im.Typing:
+		if ev.On {
+			s.Send(d.Said(s.person(ev.Who), dialect.TypingNote(d.Handle(ev.Who))))
+		}
+	}
+}
+
+// say queues a message, in the box's time zone, as one delivery.
+func (s *Seat) say(d *dialect.Dialect, m im.Message, settle func(bool)) {
+	s.idle.Reset(IdleTime)
+	who := s.person(m.From)
+	m.At = m.At.Local()
+	var cmds []wire.Command
+	for _, payload := range d.Render(m, who.Name) {
+		cmds = append(cmds, d.Said(who, payload))
+	}
+	s.SendSettled(settle, cmds...)
+}
+
+// person is who a message is from, under the name he joined with.
+func (s *Seat) person(a im.Addr) im.Person {
+	name := s.names[a]
+	if name == "" {
+		name, _, _ = strings.Cut(a.ID, "@")
+	}
+	return im.Person{Addr: a, Name: name}
+}

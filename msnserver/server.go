@@ -1,0 +1,235 @@
+// Package msnserver serves MSN Messenger clients: notification server and
+// switchboard on one port (a client's first word tells which it wants), and
+// ports 80 and 443 for signing in and pages.
+//
+// A Server is shaped like net/http.Server: the Serve methods block until
+// Shutdown. Each connection has one goroutine, its reader; Shutdown waits for
+// all of them. The hub stays the caller's: close it after Shutdown.
+package msnserver
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"nudge/bridge"
+	"nudge/bridge/im"
+	"nudge/msnserver/conn"
+	"nudge/msnserver/front"
+	"nudge/msnserver/ns"
+	"nudge/msnserver/passport"
+	"nudge/msnserver/sb"
+	"nudge/msnserver/wire"
+)
+
+// ErrClosed is what the Serve methods return after Shutdown.
+var ErrClosed = errors.New("the MSN server is shut down")
+
+// Config is what a Server is made of.
+type Config struct {
+	Hub  *bridge.Hub
+	Log  *slog.Logger
+	Cert *front.Certificate // for ServeHTTPS
+	// Pages answers HTTP requests that are not Passport's; nil for one page
+	// that says what this is.
+	Pages http.Handler
+	// Allow tells whether a peer may connect; nil allows private and
+	// link-local addresses and this machine (DESIGN.md §6).
+	Allow func(netip.Addr) bool
+}
+
+// Server answers MSN clients. Make one with New.
+type Server struct {
+	hub     *bridge.Hub
+	log     *slog.Logger
+	allow   func(netip.Addr) bool
+	tickets *passport.Tickets
+	front   *front.Server
+	ctx     context.Context
+	cancel  context.CancelFunc
+
+	mu        sync.Mutex
+	closed    bool
+	listeners map[net.Listener]struct{}
+	conns     map[*conn.Conn]im.Sink // nil until the first word was read
+	work      sync.WaitGroup
+}
+
+// New makes a server.
+func New(c Config) *Server {
+	s := &Server{hub: c.Hub, log: c.Log, allow: c.Allow, tickets: passport.NewTickets(),
+		listeners: map[net.Listener]struct{}{}, conns: map[*conn.Conn]im.Sink{}}
+	if s.allow == nil {
+		s.allow = private
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.front = front.New(&passport.Server{Accounts: c.Hub, Tickets: s.tickets, Log: c.Log}, c.Cert, c.Pages, c.Log)
+	return s
+}
+
+// private are the peers of a home network.
+func private(a netip.Addr) bool { return a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() }
+
+// VoidTickets makes an account's clients log in again: its password changed or
+// it was removed.
+func (s *Server) VoidTickets(handle string) { s.tickets.Void(handle) }
+
+// ServeMSN answers on l, port 1863, until Shutdown.
+func (s *Server) ServeMSN(l net.Listener) error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		l.Close()
+		return ErrClosed
+	}
+	s.listeners[l] = struct{}{}
+	s.mu.Unlock()
+	l = &guarded{l, s.allow, s.log}
+	for {
+		c, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return ErrClosed
+		}
+		if err != nil {
+			return err
+		}
+		s.mu.Lock()
+		if s.closed {
+			c.Close()
+		} else {
+			s.work.Go(func() { s.ServeConn(c) })
+		}
+		s.mu.Unlock()
+	}
+}
+
+// ServeHTTP answers on l, port 80, until Shutdown.
+func (s *Server) ServeHTTP(l net.Listener) error { return s.serveFront(l, false) }
+
+// ServeHTTPS answers on l, port 443, until Shutdown.
+func (s *Server) ServeHTTPS(l net.Listener) error { return s.serveFront(l, true) }
+
+func (s *Server) serveFront(l net.Listener, secure bool) error {
+	err := s.front.Serve(&guarded{l, s.allow, s.log}, secure)
+	if errors.Is(err, http.ErrServerClosed) {
+		return ErrClosed
+	}
+	return err
+}
+
+// ServeConn serves one MSN connection and returns when it has ended.
+func (s *Server) ServeConn(nc net.Conn) {
+	br := bufio.NewReaderSize(nc, wire.MaxLine)
+	c := conn.New(nc, br, s.log.With("remote", nc.RemoteAddr().String()))
+	if !s.track(c, nil) {
+		nc.Close()
+		return
+	}
+	defer s.untrack(c)
+	nc.SetReadDeadline(time.Now().Add(conn.SignInTime))
+	switch verb := firstVerb(br); verb {
+	case "":
+		c.Close()
+	case "USR", "ANS":
+		seat := sb.New(c, s.hub)
+		s.track(c, seat)
+		seat.Serve()
+	default:
+		session := ns.New(s.ctx, c, s.hub, s.tickets)
+		s.track(c, session)
+		session.Serve()
+	}
+}
+
+// firstVerb peeks at the first word a client says: a switchboard connection
+// starts with USR or ANS, one to the notification server with VER. It is ""
+// when the client left without one.
+func firstVerb(br *bufio.Reader) string {
+	for n := 3; n <= wire.MaxLine; n++ {
+		b, err := br.Peek(n)
+		if err != nil {
+			return ""
+		}
+		if b = bytes.TrimLeft(b, " \r\n"); len(b) >= 3 {
+			return string(b[:3])
+		}
+	}
+	return "" // nothing but empty lines
+}
+
+// track notes whom to tell of a shutdown; false when it has begun.
+func (s *Server) track(c *conn.Conn, sink im.Sink) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		c.HangUp()
+		return false
+	}
+	s.conns[c] = sink
+	return true
+}
+
+func (s *Server) untrack(c *conn.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+}
+
+// Shutdown stops listening, tells every client that the server goes (OUT SSD)
+// and waits until they are gone; when ctx ends first they are cut off.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.closed = true
+	for l := range s.listeners {
+		l.Close()
+	}
+	for c, sink := range s.conns {
+		if sink != nil {
+			sink.Deliver(im.SignedOff{Why: im.Shutdown}, nil)
+		} else {
+			c.Close()
+		}
+	}
+	s.mu.Unlock()
+	stop := context.AfterFunc(ctx, func() {
+		s.cancel()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for c := range s.conns {
+			c.Close()
+		}
+	})
+	s.work.Wait()
+	stop()
+	s.cancel()
+	return errors.Join(ctx.Err(), s.front.Shutdown(ctx))
+}
+
+// guarded is a listener that takes only peers that may connect.
+type guarded struct {
+	net.Listener
+	allow func(netip.Addr) bool
+	log   *slog.Logger
+}
+
+func (g *guarded) Accept() (net.Conn, error) {
+	for {
+		c, err := g.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		peer, err := netip.ParseAddrPort(c.RemoteAddr().String())
+		if err == nil && g.allow(peer.Addr().Unmap()) {
+			return c, nil
+		}
+		g.log.Warn("a connection from outside the home network was refused", "remote", c.RemoteAddr())
+		c.Close()
+	}
+}
