@@ -87,10 +87,7 @@ func (p *port) commit(a *account, b im.Batch, entries []store.Entry, settled fun
 	case len(ids) > 0 || len(entries) > 0 || len(p.unsettled) > maxUnsettled/2:
 		urgency = store.Soon
 	case mark == nil && len(p.unsettled) == 1:
-		<-p.unsettled
-		if settled != nil {
-			p.hub.wg.Go(func() { settled(nil) })
-		}
+		p.settle(settled, nil)
 		return
 	}
 	p.hub.db.Do(urgency, func(tx *store.Tx) error {
@@ -108,11 +105,20 @@ func (p *port) commit(a *account, b im.Batch, entries []store.Entry, settled fun
 		return tx.SetMark(user, net, mark)
 	}, func(err error) {
 		p.settledOnDisk(user, ids, mark, err)
+		p.settle(settled, err)
+	})
+}
+
+// settle leaves it to the link's own goroutine to say what became of a batch:
+// the network may answer its server then, and nobody here waits for that. A
+// batch keeps its slot until then, so the channel always has room.
+func (p *port) settle(settled func(error), err error) {
+	p.settles <- func() {
 		<-p.unsettled
 		if settled != nil {
 			settled(err)
 		}
-	})
+	}
 }
 
 // settledOnDisk follows a commit: the ids are found on disk from now on.

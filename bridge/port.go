@@ -15,8 +15,8 @@ import (
 
 // port keeps one link connected, feeds it from ordered lanes and keeps what
 // the network has not confirmed yet. The hub's lock guards every field but
-// order, recent and unsettled. One goroutine (run) connects; a lane has a
-// goroutine only while it has something to carry.
+// order, recent, unsettled and settles. One goroutine (run) connects, one tells
+// the network what was settled; a lane has one while it has something to carry.
 type port struct {
 	hub     *Hub
 	net     string
@@ -42,7 +42,8 @@ type port struct {
 
 	order     sync.Mutex // batches enter one after the other
 	recent    recent
-	unsettled chan struct{}
+	unsettled chan struct{} // a slot for each batch that is not settled
+	settles   chan func()
 }
 
 // Redialling starts with minWait and doubles up to maxWait; a link that was up
@@ -63,6 +64,7 @@ func newPort(h *Hub, rec store.Link, outs []store.Entry) *port {
 		state: im.LinkState{Net: rec.Net, Text: "not connected yet"},
 		lanes: map[string]*lane{}, slots: make(chan struct{}, 4),
 		kick: make(chan struct{}, 1), unsettled: make(chan struct{}, maxUnsettled),
+		settles: make(chan func(), maxUnsettled),
 	}
 	for _, e := range outs {
 		p.restore(e)
@@ -85,6 +87,16 @@ func (p *port) start() {
 	p.hub.wg.Go(func() {
 		defer close(p.done)
 		p.run(ctx, n)
+	})
+	p.hub.wg.Go(func() {
+		for {
+			select {
+			case f := <-p.settles:
+				f()
+			case <-p.done:
+				return
+			}
+		}
 	})
 }
 
