@@ -86,10 +86,11 @@ func (p *port) commit(a *account, b im.Batch, entries []store.Entry, settled fun
 	switch {
 	case len(ids) > 0 || len(entries) > 0 || len(p.unsettled) > maxUnsettled/2:
 		urgency = store.Soon
-	case mark == nil && len(p.unsettled) == 1:
+	case mark == nil && p.writing == 0:
 		p.settle(settled, nil)
 		return
 	}
+	p.writing++
 	p.hub.db.Do(urgency, func(tx *store.Tx) error {
 		for _, id := range ids {
 			tx.See(user, net, id)
@@ -104,7 +105,13 @@ func (p *port) commit(a *account, b im.Batch, entries []store.Entry, settled fun
 		}
 		return tx.SetMark(user, net, mark)
 	}, func(err error) {
-		p.settledOnDisk(user, ids, mark, err)
+		p.recent.drop(user, ids) // they are found on disk from now on
+		p.hub.mu.Lock()
+		defer p.hub.mu.Unlock()
+		p.writing--
+		if err == nil && mark != nil {
+			p.mark = mark
+		}
 		p.settle(settled, err)
 	})
 }
@@ -118,16 +125,6 @@ func (p *port) settle(settled func(error), err error) {
 		if settled != nil {
 			settled(err)
 		}
-	}
-}
-
-// settledOnDisk follows a commit: the ids are found on disk from now on.
-func (p *port) settledOnDisk(user string, ids []string, mark []byte, err error) {
-	p.recent.drop(user, ids)
-	p.hub.mu.Lock()
-	defer p.hub.mu.Unlock()
-	if err == nil && mark != nil {
-		p.mark = mark
 	}
 }
 

@@ -33,6 +33,7 @@ type port struct {
 	sent    []*send       // the last few that were, for failures that come late
 	seq     uint64
 	mark    []byte // the newest on disk
+	writing int    // batches on their way to the disk
 	grace   *time.Timer
 	running bool
 	cancel  context.CancelFunc
