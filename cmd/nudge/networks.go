@@ -6,6 +6,7 @@ import (
 	"nudge/bridge/assistant"
 	"nudge/bridge/im"
 	"nudge/bridge/matrix"
+	"nudge/bridge/xmpp"
 	"nudge/cmd/nudge/control"
 )
 
@@ -15,5 +16,6 @@ func networks(log *slog.Logger, b *control.Box) (all map[string]im.Network, shar
 	return map[string]im.Network{
 		assistant.Name: &assistant.Network{Actions: b.Actions()},
 		"matrix":       matrix.New(log),
+		"xmpp":         xmpp.New(log),
 	}, []string{assistant.Name}
 }
