@@ -18,6 +18,9 @@ import (
 // openBox opens the data folder and loads the hub. c.Hub and c.Store are filled
 // in. closeBox ends it.
 func openBox(c control.Config) (*control.Box, error) {
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return nil, fmt.Errorf("the data folder can't be made: %w", err)
+	}
 	key, _, err := store.LoadKey(keyPath(c.Data))
 	if err != nil {
 		return nil, &coded{exitConfig, err}
@@ -76,9 +79,6 @@ func (e *env) box(how reach) (cl *control.Client, done func() error, err error) 
 	}
 	if _, err := os.Stat(filepath.Join(c.Data, store.File)); how == mustBe && errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, fmt.Errorf("there is no box in %s; nudge starts one, nudge user add makes its first account, --data names another folder", c.Data)
-	}
-	if err := os.MkdirAll(c.Data, 0o700); err != nil {
-		return nil, nil, fmt.Errorf("the data folder can't be made: %w", err)
 	}
 	log := slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	b, err := openBox(control.Config{Log: log, Data: c.Data, Version: version(), Built: built()})

@@ -2,15 +2,12 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"nudge/cmd/nudge/control"
 	"nudge/store"
@@ -199,40 +196,4 @@ func TestUsageAndHelp(t *testing.T) {
 		nudge(t, "", append(strings.Fields(words), "--help")...).want(t, exitOK, "nudge "+words, "Example")
 	}
 	nudge(t, "", "link", "add", "--help").want(t, exitOK, "--homeserver", "--password")
-}
-
-// A running box is asked over its socket, also for a backup.
-func TestCommandsReachTheRunningBox(t *testing.T) {
-	dir := t.TempDir()
-	b, err := openBox(control.Config{Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Data: dir, Version: "test", Running: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv, err := control.Serve(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := srv.Close(ctx); err != nil {
-			t.Error(err)
-		}
-		if err := closeBox(ctx, b); err != nil {
-			t.Error(err)
-		}
-	})
-	nudge(t, "", "--data", dir, "user", "add", "alice@hotmail.com").want(t, exitOK)
-	if users := b.Hub.AccountList(); len(users) != 1 {
-		t.Fatalf("the running box has %+v", users)
-	}
-	nudge(t, "", "--data", dir, "status").want(t, exitOK, "runs since")
-	nudge(t, "", "--data", dir, "doctor").want(t, exitOK, "ok")
-	nudge(t, "", "--data", dir, "user", "remove", "bob@hotmail.com").want(t, exitFailed, "no such account")
-	file := filepath.Join(t.TempDir(), "b")
-	nudge(t, "pass\n", "--data", dir, "backup", file, "--passphrase-stdin").want(t, exitOK)
-	nudge(t, "pass\n", "--data", dir, "restore", file, "--passphrase-stdin").want(t, exitFailed, "a box runs in")
-	fresh := filepath.Join(t.TempDir(), "fresh")
-	nudge(t, "pass\n", "--data", fresh, "restore", file, "--passphrase-stdin").want(t, exitOK)
-	nudge(t, "", "--data", fresh, "user", "list").want(t, exitOK, "alice@hotmail.com")
 }

@@ -35,7 +35,7 @@ const (
 
 const description = `An MSN Messenger server for the home network, whose users' contacts live on Matrix and XMPP.
 
-Commands talk to the running box, and open the data folder themselves when none runs. Each has --help with an example.
+Without a command it serves. Commands talk to the running box, and open the data folder themselves when none runs. Each has --help with an example.
 
 Exit codes: 0 done, 1 failed, 64 wrong usage, 75 done but the link is not up yet, 78 configuration or database can't be used.`
 
@@ -43,6 +43,8 @@ Exit codes: 0 done, 1 failed, 64 wrong usage, 75 done but the link is not up yet
 type cli struct {
 	globals
 
+	Serve   serveCmd   `cmd:"" default:"withargs" help:"Run the server (also without any command)."`
+	Demo    demoCmd    `cmd:"" help:"Show the box at work: two old clients meet on a throw-away one."`
 	User    userCmd    `cmd:"" help:"Accounts: add, list, passwd, set, remove, import."`
 	Link    linkCmd    `cmd:"" help:"Links of accounts to other networks: add, list, show, set, test, remove."`
 	Gateway gatewayCmd `cmd:"" help:"One connection to a server for all accounts (not in this build)."`
@@ -77,6 +79,7 @@ type env struct {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends it at once
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)

@@ -3,8 +3,10 @@ package main
 import (
 	"log/slog"
 
+	"nudge/bridge/assistant"
 	"nudge/bridge/im"
 	"nudge/bridge/matrix"
+	"nudge/bridge/xmpp"
 	"nudge/cmd/nudge/control"
 )
 
@@ -12,6 +14,8 @@ import (
 // every account has without a link of its own.
 func networks(log *slog.Logger, b *control.Box) (all map[string]im.Network, shared []string) {
 	return map[string]im.Network{
-		"matrix": matrix.New(log),
-	}, nil
+		assistant.Name: &assistant.Network{Actions: b.Actions()},
+		"matrix":       matrix.New(log),
+		"xmpp":         xmpp.New(log),
+	}, []string{assistant.Name}
 }

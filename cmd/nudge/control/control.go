@@ -30,7 +30,8 @@ import (
 	"nudge/store"
 )
 
-// Config is what a Box acts on and tells about.
+// Config is what a Box acts on and tells about. Hub, Listeners and
+// SignInChanged may be filled in after New, before the first call.
 type Config struct {
 	Hub       *bridge.Hub
 	Store     *store.DB

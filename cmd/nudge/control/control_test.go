@@ -96,10 +96,11 @@ func newHouse(t *testing.T, dir string) *house {
 		Listeners:     []Listener{{"msn", "127.0.0.1:1863", ""}, {"http", "127.0.0.1:8080", "old clients need port 80"}},
 		SignInChanged: func(handle string) { h.changed = append(h.changed, handle) },
 	})
-	srv, err := Serve(h.box)
+	srv, err := Listen(h.box)
 	if err != nil {
 		t.Fatal(err)
 	}
+	srv.Start()
 	hub.Start()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

@@ -28,50 +28,70 @@ const maxSocketPath = 100
 
 // Server answers calls on the socket.
 type Server struct {
-	http http.Server
-	path *socketPath
-	wg   sync.WaitGroup
+	http   http.Server
+	l      net.Listener
+	path   *socketPath
+	cancel context.CancelFunc // ends the calls under way
+	wg     sync.WaitGroup
 }
 
-// Serve opens the socket in b's data folder and answers on it until Close. The
+// grace is how long calls under way may take when the server closes.
+const grace = time.Second
+
+// Listen opens the socket in b's data folder: who connects waits for Start. The
 // caller holds the folder's database, so a socket that is there already is a
 // dead one and replaced.
-func Serve(b *Box) (*Server, error) {
+func Listen(b *Box) (*Server, error) {
 	p, err := openSocketPath(b.Data)
 	if err != nil {
 		return nil, fmt.Errorf("the control socket can't be made: %w", err)
 	}
-	if err := os.Remove(p.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		p.close()
-		return nil, fmt.Errorf("the control socket can't be made: %w", err)
-	}
-	l, err := net.Listen("unix", p.name)
+	l, err := listenAt(p.name)
 	if err != nil {
 		p.close()
 		return nil, fmt.Errorf("the control socket can't be made: %w", err)
 	}
-	if err := admit(p.name); err != nil {
-		l.Close()
-		p.close()
-		return nil, fmt.Errorf("the control socket can't be protected: %w", err)
-	}
-	s := &Server{path: p}
+	s := &Server{l: l, path: p}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
 	s.http = http.Server{
 		Handler:           b.Handler(),
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          slog.NewLogLogger(b.Log.Handler(), slog.LevelWarn),
+		BaseContext:       func(net.Listener) context.Context { return ctx },
 	}
-	s.wg.Go(func() { s.http.Serve(l) })
 	return s, nil
 }
 
-// Close stops listening and waits for the calls that are being answered, until
-// ctx ends: then they are cut off.
+func listenAt(path string) (net.Listener, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := admit(path); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// Start answers calls until Close. The Box must be complete.
+func (s *Server) Start() { s.wg.Go(func() { s.http.Serve(s.l) }) }
+
+// Close stops listening and waits for the calls that are being answered: they
+// are ended after a second, and cut off when ctx ends.
 func (s *Server) Close(ctx context.Context) error {
+	late := time.AfterFunc(grace, s.cancel)
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		s.http.Close()
 	}
+	late.Stop()
+	s.cancel()
+	s.l.Close() // when it never started
 	s.wg.Wait()
 	s.path.close()
 	return err

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// certificateFile holds the TLS certificate and its key (front.Store).
+type certificateFile struct{ path string }
+
+// certificateIn is the file in a data folder.
+func certificateIn(data string) certificateFile {
+	return certificateFile{filepath.Join(data, "nudge-tls.pem")}
+}
+
+// Load reads the file; a missing one is nothing.
+func (f certificateFile) Load() ([]byte, error) {
+	pem, err := os.ReadFile(f.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return pem, err
+}
+
+// Save writes the file, whole or not at all, readable by the owner of its
+// folder only.
+func (f certificateFile) Save(pem []byte) error {
+	dir := filepath.Dir(f.path)
+	tmp, err := os.CreateTemp(dir, ".certificate.*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name()) // what is left after a failure
+	if info, err := os.Stat(dir); err == nil && os.Geteuid() == 0 {
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			if err := tmp.Chown(int(st.Uid), int(st.Gid)); err != nil {
+				return errors.Join(err, tmp.Close())
+			}
+		}
+	}
+	_, err = tmp.Write(pem)
+	if err = cmp.Or(err, tmp.Sync(), tmp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), f.path)
+}

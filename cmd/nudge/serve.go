@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"nudge/cmd/nudge/control"
+	"nudge/msnserver"
+	"nudge/msnserver/front"
+)
+
+// serveCmd runs the box.
+type serveCmd struct {
+	MSN   string `name:"msn" placeholder:"ADDR" help:"Where old clients sign in and chat; default :1863."`
+	HTTP  string `name:"http" placeholder:"ADDR" help:"Passport log-in without TLS; default :80, or :8080."`
+	HTTPS string `name:"https" placeholder:"ADDR|off" help:"Passport log-in with TLS; default :443, or :8443."`
+	Names string `placeholder:"ADDR|off" help:"Name server for the old clients' host names; only off in this build."`
+	Log   string `placeholder:"LEVEL" help:"debug, info, warn or error; default info."`
+}
+
+// Help is the example.
+func (serveCmd) Help() string {
+	return "Every flag is also a key of the configuration file. Example:\n\n\tnudge serve --data ~/nudge --http :8080 --https off\n\nThe configuration file with every key and its default:\n\n\t" +
+		strings.ReplaceAll(exampleConfig, "\n", "\n\t")
+}
+
+// Run serves until SIGINT or SIGTERM.
+func (c serveCmd) Run(e *env) error {
+	conf, err := load(e.Config, config{Data: e.Data, MSN: c.MSN, HTTP: c.HTTP, HTTPS: c.HTTPS, Names: c.Names, Log: c.Log})
+	if err != nil {
+		return err
+	}
+	s, err := start(conf, newLog(e.stderr, conf.Log))
+	if err != nil {
+		return err
+	}
+	s.greet(e.ctx, e.stdout)
+	daemon.SdNotify(false, daemon.SdNotifyReady) // nothing happens without systemd
+	select {
+	case <-e.ctx.Done():
+	case err = <-s.failed:
+	}
+	daemon.SdNotify(false, daemon.SdNotifyStopping)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.ctx), stopTime)
+	defer cancel()
+	return errors.Join(err, s.stop(ctx))
+}
+
+// How long stopping may take: for clients to take what is on its way to them,
+// and altogether.
+const (
+	drainTime = 3 * time.Second
+	stopTime  = 15 * time.Second
+)
+
+// newLog logs to w. The journal writes the time itself.
+func newLog(w io.Writer, lev string) *slog.Logger {
+	l, _ := level(lev) // checked with the configuration
+	o := &slog.HandlerOptions{Level: l}
+	if os.Getenv("JOURNAL_STREAM") != "" {
+		o.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		}
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// server is a box that runs. It owns one goroutine for each port and one that
+// makes the certificate; stop waits for them.
+type server struct {
+	conf    config
+	box     *control.Box
+	control *control.Server
+	msn     *msnserver.Server
+	cert    *front.Certificate
+	failed  chan error // why a port stopped answering
+	wg      sync.WaitGroup
+}
+
+// start opens the data folder and every port, and lets clients in. The control
+// socket comes before the ports: who sees a port open finds it.
+func start(conf config, log *slog.Logger) (*server, error) {
+	box, err := openBox(control.Config{Log: log, Data: conf.Data, Version: version(), Built: built(), Running: true})
+	if err != nil {
+		return nil, err
+	}
+	s := &server{conf: conf, box: box, failed: make(chan error, 3)}
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	if s.control, err = control.Listen(box); err != nil {
+		return nil, errors.Join(err, closeBox(ctx, box))
+	}
+	doors, err := openPorts(conf)
+	if err != nil {
+		return nil, errors.Join(err, s.control.Close(ctx), closeBox(ctx, box))
+	}
+	host, _ := os.Hostname()
+	s.cert = front.NewCertificate(certificateIn(conf.Data), hostNames(host), lanAddresses(), log)
+	s.msn = msnserver.New(msnserver.Config{Hub: box.Hub, Log: log, Cert: s.cert})
+	box.SignInChanged = s.msn.VoidTickets
+	for _, p := range ports(conf) {
+		box.Listeners = append(box.Listeners, doors[p.name].about)
+	}
+	s.control.Start()
+	box.Hub.Start()
+	for name, answer := range map[string]func(net.Listener) error{
+		"msn": s.msn.ServeMSN, "http": s.msn.ServeHTTP, "https": s.msn.ServeHTTPS,
+	} {
+		if d, ok := doors[name]; ok {
+			s.wg.Go(func() { s.answer(name, answer, d) })
+		}
+	}
+	if _, ok := doors["https"]; ok {
+		s.wg.Go(func() { s.cert.Prepare() }) // logs what goes wrong
+	}
+	return s, nil
+}
+
+// answer serves one port. That it ends before stop is a failure of the box.
+func (s *server) answer(name string, serve func(net.Listener) error, d door) {
+	if err := serve(d.Listener); !errors.Is(err, msnserver.ErrClosed) {
+		s.failed <- fmt.Errorf("%s stopped answering: %w", name, err)
+	}
+}
+
+// stop lets clients take what is on its way to them, signs them off, ends the
+// links and puts everything on disk.
+func (s *server) stop(ctx context.Context) error {
+	drain, cancel := context.WithTimeout(ctx, drainTime)
+	defer cancel()
+	err := s.msn.Shutdown(drain)
+	if errors.Is(err, context.DeadlineExceeded) {
+		s.box.Log.Warn("some clients did not take what was on its way to them; it is kept for their next sign-in")
+		err = nil
+	}
+	s.wg.Wait()
+	return errors.Join(err, s.control.Close(ctx), closeBox(ctx, s.box))
+}
+
+// hostNames are what the box is called in the home network.
+func hostNames(host string) []string {
+	if host == "" || host == "localhost" {
+		return nil
+	}
+	return []string{host, host + ".local"}
+}
+
+// greet tells a person where the box is and what to do next.
+func (s *server) greet(ctx context.Context, out io.Writer) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	defer w.Flush()
+	fmt.Fprintf(w, "Nudge %s runs. Stop it with Ctrl-C.\n\n", s.box.Version)
+	fmt.Fprintf(w, "address\t%s\tfor messenger.hotmail.com and the other names the old PCs look for\n", s.address(ctx))
+	for _, l := range s.box.Listeners {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", l.Name, l.Addr, l.Note)
+	}
+	fmt.Fprintf(w, "data folder\t%s\n\n", s.conf.Data)
+	if users := s.box.Hub.AccountList(); len(users) == 0 {
+		where := ""
+		if usual, err := defaultData(); err != nil || usual != s.conf.Data {
+			where = " --data " + s.conf.Data
+		}
+		fmt.Fprintf(w, "There are no accounts yet. Make the first in another terminal (with --md5 for MSN Messenger 1.0 to 4.6):\n\n\tnudge user add alice@hotmail.com%s\n", where)
+	}
+}
+
+// address is what old PCs are told to use: the setting, the one address that is
+// listened on, or the most likely one of this machine.
+func (s *server) address(ctx context.Context) string {
+	if st, err := control.Local(s.box).Status(ctx); err == nil && st.Address != "" {
+		return st.Address
+	}
+	if host, _, err := net.SplitHostPort(s.box.Listeners[0].Addr); err == nil {
+		if ip := net.ParseIP(host); ip != nil && !ip.IsUnspecified() {
+			return host
+		}
+	}
+	if ips := lanAddresses(); len(ips) > 0 {
+		return ips[0].String()
+	}
+	return "127.0.0.1"
+}
