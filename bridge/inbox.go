@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"nudge/bridge/im"
@@ -84,6 +85,8 @@ func (p *port) commit(a *account, b im.Batch, entries []store.Entry, settled fun
 	}
 	urgency := store.Lazy
 	switch {
+	case mark != nil && p.mark == nil:
+		urgency = store.Now // without a mark the next start would take what comes now for history
 	case len(ids) > 0 || len(entries) > 0 || len(p.unsettled) > maxUnsettled/2:
 		urgency = store.Soon
 	case mark == nil && p.writing == 0:
@@ -91,20 +94,30 @@ func (p *port) commit(a *account, b im.Batch, entries []store.Entry, settled fun
 		return
 	}
 	p.writing++
-	p.hub.db.Do(urgency, func(tx *store.Tx) error {
+	broken := p.broken
+	p.hub.db.Do(urgency, func(tx *store.Tx) (err error) {
+		defer func() {
+			if err != nil {
+				broken.Store(true)
+			}
+		}()
+		if broken.Load() {
+			return errEarlier
+		}
 		for _, id := range ids {
-			tx.See(user, net, id)
+			err = errors.Join(err, tx.See(user, net, id))
 		}
 		for _, e := range entries {
-			if err := tx.AddMessage(user, e); err != nil {
-				return err
-			}
+			err = errors.Join(err, tx.AddMessage(user, e))
 		}
-		if mark == nil {
-			return nil
+		if mark != nil {
+			err = errors.Join(err, tx.SetMark(user, net, mark))
 		}
-		return tx.SetMark(user, net, mark)
+		return err
 	}, func(err error) {
+		if err != nil {
+			broken.Store(true)
+		}
 		p.recent.drop(user, ids) // they are found on disk from now on
 		p.hub.mu.Lock()
 		defer p.hub.mu.Unlock()
@@ -127,6 +140,10 @@ func (p *port) settle(settled func(error), err error) {
 		}
 	}
 }
+
+// errEarlier keeps a mark from passing messages that could not be written: what
+// follows a failure on the same connection fails too.
+var errEarlier = errors.New("an earlier message of this link could not be written to disk")
 
 // take acts on one event from the network. A message that has to be kept for a
 // client comes back as its journal entry. The lock is held.

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"nudge/bridge/im"
@@ -32,8 +33,9 @@ type port struct {
 	sends   []*send       // not confirmed, in order
 	sent    []*send       // the last few that were, for failures that come late
 	seq     uint64
-	mark    []byte // the newest on disk
-	writing int    // batches on their way to the disk
+	mark    []byte       // the newest on disk
+	writing int          // batches on their way to the disk
+	broken  *atomic.Bool // of this connection: a batch could not be written
 	grace   *time.Timer
 	running bool
 	cancel  context.CancelFunc
@@ -65,7 +67,7 @@ func newPort(h *Hub, rec store.Link, outs []store.Entry) *port {
 		state: im.LinkState{Net: rec.Net, Text: "not connected yet"},
 		lanes: map[string]*lane{}, slots: make(chan struct{}, 4),
 		kick: make(chan struct{}, 1), unsettled: make(chan struct{}, maxUnsettled),
-		settles: make(chan func(), maxUnsettled),
+		settles: make(chan func(), maxUnsettled), broken: new(atomic.Bool),
 	}
 	for _, e := range outs {
 		p.restore(e)
@@ -197,7 +199,7 @@ func (p *port) connect(ctx context.Context, n im.Network) error {
 		return ctx.Err()
 	}
 	p.hub.mu.Lock()
-	p.link, p.up = nil, false
+	p.link, p.up, p.broken = nil, false, new(atomic.Bool)
 	p.hub.mu.Unlock()
 	l, err := n.Connect(ctx, login)
 	<-p.hub.dial

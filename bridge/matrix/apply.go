@@ -146,7 +146,9 @@ func (m *memory) spoke(r id.RoomID, u id.UserID, at int64) {
 	if at > rm.Last {
 		rm.Last = at
 		key := roomKey + string(r)
-		m.dirty[key] = m.dirty[key] // to be written, but nothing waits for it
+		if _, noted := m.dirty[key]; !noted {
+			m.dirty[key] = false // to be written, but nothing waits for it
+		}
 	}
 	if u == m.me {
 		return
