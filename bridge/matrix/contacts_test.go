@@ -195,7 +195,7 @@ func TestRemoveUntilSomethingNew(t *testing.T) {
 	l := w.connect()
 	w.edit(l, im.Remove, named(w.bob))
 	w.host.contact(w.bob, func(c im.Contact) bool { return c.ID == "" })
-	l = w.restart(l)
+	w.restart(l)
 	if r := await(w.host, "roster", func(im.Roster) bool { return true }); len(r.Items) != 0 {
 		t.Errorf("after a restart the removed contact is back: %+v", r)
 	}

@@ -305,35 +305,6 @@ func (h *homeserver) setTyping(r id.RoomID, u id.UserID, on bool) {
 	rm.typed = h.happen()
 }
 
-// said waits until u has said at least n texts, in any room, and returns them.
-func (h *homeserver) said(u id.UserID, n int) []hsEvent {
-	h.t.Helper()
-	limit := time.NewTimer(10 * time.Second)
-	defer limit.Stop()
-	for {
-		h.mu.Lock()
-		bell := h.bell
-		var all []hsEvent
-		for _, rm := range h.rooms {
-			for _, e := range rm.events {
-				if e.Sender == u && e.StateKey == nil {
-					all = append(all, e)
-				}
-			}
-		}
-		h.mu.Unlock()
-		slices.SortFunc(all, func(a, b hsEvent) int { return cmp.Compare(a.pos, b.pos) })
-		if len(all) >= n {
-			return all
-		}
-		select {
-		case <-bell:
-		case <-limit.C:
-			h.t.Fatalf("%s said %d events, want %d", u, len(all), n)
-		}
-	}
-}
-
 // ServeHTTP implements http.Handler.
 func (h *homeserver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)

@@ -22,7 +22,6 @@ type contact struct {
 	resources map[string]seen
 	told      bool // the hub knows
 	last      seen // this
-	stale     bool // from before we were away
 	probe     probe
 
 	lock      string    // full address his last message came from (RFC 6121 §5.1)

@@ -13,7 +13,7 @@
 // # Ends
 //
 // A queue that is full means a client that does not read: it is closed, the
-// sender is never held up. Hang up (a handler returns Bye, or HangUp) lets the
+// sender is never held up. Hang up (a handler returns ErrBye, or HangUp) lets the
 // queue drain first.
 //
 // # Proof
@@ -50,9 +50,9 @@ const (
 	shrinkBuffer = 64 << 10         // a queue buffer larger than that is not kept
 )
 
-// Bye is what a handler returns to end the connection after what is queued was
+// ErrBye is what a handler returns to end the connection after what is queued was
 // written.
-var Bye = errors.New("bye")
+var ErrBye = errors.New("bye")
 
 // Conn is one client. Make one with New.
 type Conn struct {
@@ -273,7 +273,7 @@ func Serve[S any](c *Conn, p wire.Payloads, t Table[S], s S, end func()) {
 	c.mu.Unlock()
 	err := loop(c, p, t, s)
 	switch {
-	case errors.Is(err, Bye), errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), errors.Is(err, io.ErrClosedPipe):
+	case errors.Is(err, ErrBye), errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), errors.Is(err, io.ErrClosedPipe):
 		c.Log.Debug("connection ended", "err", err)
 	default:
 		c.Log.Info("connection ended", "err", err)
@@ -292,7 +292,7 @@ func loop[S any](c *Conn, p wire.Payloads, t Table[S], s S) (err error) {
 		cmd, err := wire.Read(c.r, p)
 		if err != nil {
 			if c.isHungUp() {
-				return Bye
+				return ErrBye
 			}
 			return err
 		}
@@ -318,7 +318,7 @@ func (c *Conn) linger(err error) (read int) {
 	c.hungUp = true
 	c.mu.Unlock()
 	peace := errors.Is(err, io.EOF)
-	if errors.Is(err, Bye) {
+	if errors.Is(err, ErrBye) {
 		c.writer.Wait()
 		if half, ok := c.Net.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
 			c.Net.SetReadDeadline(time.Now().Add(lingerTime))

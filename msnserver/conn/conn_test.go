@@ -34,7 +34,7 @@ var rows = Table[*session]{
 			s.c.Send(cmd)
 			return nil
 		}, In: Agreed, Min: 2, Max: 3, Wrong: 207, Stay: true},
-		"OUT": {Run: func(*session, wire.Command) error { return Bye }, In: Any},
+		"OUT": {Run: func(*session, wire.Command) error { return ErrBye }, In: Any},
 		"BUG": {Run: func(*session, wire.Command) error { panic("bug") }, In: Any},
 		"OLD": {In: Any},
 	},

@@ -74,7 +74,7 @@ func misplaced(c *Conn, code wire.Code, stay bool, cmd wire.Command) error {
 	if stay {
 		return nil
 	}
-	return fmt.Errorf("%s at the wrong time: %w", cmd.Verb, Bye)
+	return fmt.Errorf("%s at the wrong time: %w", cmd.Verb, ErrBye)
 }
 
 // trid is the transaction id to answer with.

@@ -67,7 +67,7 @@ func (s *Session) editable(cmd wire.Command) (l bridge.List, ok bool, err error)
 	case bridge.FL, bridge.AL, bridge.BL:
 		return l, true, nil
 	case bridge.RL:
-		return l, false, fmt.Errorf("%s RL: %w", cmd.Verb, conn.Bye)
+		return l, false, fmt.Errorf("%s RL: %w", cmd.Verb, conn.ErrBye)
 	}
 	s.Send(wire.InvalidParameter.Reply(cmd.Arg(0)))
 	return l, false, nil

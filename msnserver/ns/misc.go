@@ -11,7 +11,7 @@ func (s *Session) png(wire.Command) error {
 	return nil
 }
 
-func (s *Session) out(wire.Command) error { return conn.Bye }
+func (s *Session) out(wire.Command) error { return conn.ErrBye }
 
 // qry answers a challenge; we send none (MSNP.md K.5).
 func (s *Session) qry(cmd wire.Command) error {

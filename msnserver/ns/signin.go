@@ -36,7 +36,7 @@ func (s *Session) ver(cmd wire.Command) error {
 		return nil
 	}
 	s.Send(wire.Line("VER", cmd.Arg(0), "0"))
-	return fmt.Errorf("no common version in %q: %w", offered, conn.Bye)
+	return fmt.Errorf("no common version in %q: %w", offered, conn.ErrBye)
 }
 
 // inf names the way to sign in with MSNP2–7; the first builds of MSN 5.0 ask
@@ -56,7 +56,7 @@ func (s *Session) cvr(cmd wire.Command) error {
 // cvq is cvr for a client that no version could be agreed on with.
 func (s *Session) cvq(cmd wire.Command) error {
 	s.recommend(cmd)
-	return fmt.Errorf("no common version: %w", conn.Bye)
+	return fmt.Errorf("no common version: %w", conn.ErrBye)
 }
 
 func (s *Session) recommend(cmd wire.Command) {
@@ -88,7 +88,7 @@ func (s *Session) usr(cmd wire.Command) error {
 		return s.prove(cmd, ok && strings.EqualFold(handle, s.handle))
 	}
 	s.Send(wire.NotExpected.Reply(cmd.Arg(0)))
-	return fmt.Errorf("USR %s %s at the wrong time: %w", policy, step, conn.Bye)
+	return fmt.Errorf("USR %s %s at the wrong time: %w", policy, step, conn.ErrBye)
 }
 
 // newChallenge looks as the real ones did. It is random, so that it says nothing
@@ -120,7 +120,7 @@ func (s *Session) answersChallenge(proof string) bool {
 func (s *Session) prove(cmd wire.Command, ok bool) error {
 	if !ok {
 		s.Send(wire.AuthFailed.Reply(cmd.Arg(0)))
-		return fmt.Errorf("sign-in refused: %w", conn.Bye)
+		return fmt.Errorf("sign-in refused: %w", conn.ErrBye)
 	}
 	remote := s.Net.RemoteAddr().String()
 	user, err := s.hub.SignOn(s.handle, bridge.Client{Proto: s.Dialect().Name, Program: s.program, Remote: remote}, s)
@@ -130,7 +130,7 @@ func (s *Session) prove(cmd wire.Command, ok bool) error {
 			code = wire.ServerUnavailable
 		}
 		s.Send(code.Reply(cmd.Arg(0)))
-		return fmt.Errorf("sign-in refused: %w: %w", err, conn.Bye)
+		return fmt.Errorf("sign-in refused: %w: %w", err, conn.ErrBye)
 	}
 	s.user = user
 	s.SignedIn()

@@ -122,7 +122,7 @@ func (s *Seat) seated(seat *bridge.Seat, trid string, err error) error {
 // refuse turns a client away.
 func (s *Seat) refuse(trid string, err error) error {
 	s.Send(wire.AuthFailed.Reply(trid))
-	return fmt.Errorf("%w: %w", err, conn.Bye)
+	return fmt.Errorf("%w: %w", err, conn.ErrBye)
 }
 
 // cal invites somebody. A contact on a network joins at once, so its JOI follows
@@ -183,7 +183,7 @@ func (s *Seat) acknowledge(trid, ack string, err error) {
 	}
 }
 
-func (s *Seat) out(wire.Command) error { return conn.Bye }
+func (s *Seat) out(wire.Command) error { return conn.ErrBye }
 
 // Deliver implements im.Sink.
 func (s *Seat) Deliver(ev im.Event, settle func(bool)) {
