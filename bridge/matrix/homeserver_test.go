@@ -1,7 +1,6 @@
 package matrix
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
