@@ -33,6 +33,7 @@ type homeserver struct {
 	pos    int
 	users  map[id.UserID]*hsUser
 	rooms  map[id.RoomID]*hsRoom
+	media  [][]byte
 	faults []*fault
 	seen   []request
 	mute   chan struct{} // not nil: nothing is answered until it is closed
@@ -456,6 +457,18 @@ func (h *homeserver) other(w http.ResponseWriter, r *http.Request, me id.UserID,
 	case p[0] == "user" && p[2] == "account_data":
 		h.users[me].data[p[3]] = stamped{h.happen(), body}
 		answer(w, struct{}{})
+	case p[0] == "upload":
+		h.media = append(h.media, body)
+		answer(w, map[string]string{"content_uri": fmt.Sprintf("mxc://%s/%d", h.name, len(h.media)-1)})
+	case p[0] == "media" && p[1] == "download":
+		n, err := strconv.Atoi(p[3])
+		if err != nil || n >= len(h.media) {
+			refuse(w, 404, "M_NOT_FOUND", "no such file")
+			return
+		}
+		w.Header().Set("Content-Disposition", `attachment; filename="a.txt"`)
+		w.Header().Set("Content-Type", "text/plain")
+		w.Write(h.media[n])
 	default:
 		http.NotFound(w, r)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -322,6 +323,42 @@ func TestPresenceReachesServer(t *testing.T) {
 	defer w.mu.Unlock()
 	if got := string(w.users[id.UserID(w.alice)].presence.raw); got != `{"presence":"offline"}` {
 		t.Errorf("after Close the server has %s, want offline", got)
+	}
+}
+
+func TestFiles(t *testing.T) {
+	w := newWorld(t)
+	l := w.connect()
+	f := im.File{Name: "a.txt", Type: "text/plain", Size: 5}
+	ref, err := l.Upload(t.Context(), account, w.bob, f, strings.NewReader("hello"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, got, err := l.Open(t.Context(), account, ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(r)
+	r.Close()
+	f.Ref = ref
+	if string(b) != "hello" || got != f || err != nil {
+		t.Errorf("Open: %q %+v %v, want hello and %+v", b, got, err, f)
+	}
+	if _, _, err := l.Open(t.Context(), account, "mxc://hs.test/99"); err == nil {
+		t.Error("Open found a file that is not there")
+	}
+	if _, _, err := l.Open(t.Context(), account, "http://hs.test/99"); err == nil {
+		t.Error("Open took what is no mxc URI")
+	}
+	w.setState(id.RoomID(w.room), id.UserID(w.bob), "m.room.encryption", map[string]string{"algorithm": "m.megolm.v1.aes-sha2"})
+	w.say(id.RoomID(w.room), id.UserID(w.bob), "sentinel")
+	await(w.host, "sentinel", func(m im.Message) bool { return m.Text == "sentinel" })
+	var no *im.Refused
+	if _, err := l.Upload(t.Context(), account, w.bob, f, strings.NewReader("secret")); !errors.As(err, &no) {
+		t.Errorf("Upload for an encrypted room: %v, want a refusal", err)
+	}
+	if len(w.requests("POST", "/upload")) != 1 {
+		t.Error("bytes left for an encrypted room")
 	}
 }
 

@@ -38,12 +38,17 @@ func (l *link) Open(ctx context.Context, _ im.Addr, ref string) (io.ReadCloser, 
 }
 
 // Upload streams a file to the homeserver and returns its mxc URI (im.Link).
-// It can't be repeated by itself: r is read once.
+// The room it is meant for is settled first: nothing meant for an encrypted
+// one leaves in clear. It can't be repeated by itself, r is read once.
 func (l *link) Upload(ctx context.Context, _ im.Addr, conv string, f im.File, r io.Reader) (string, error) {
-	if room := l.mem.place(conv); room != "" {
-		if err := l.mustBeClear(ctx, room); err != nil {
-			return "", err
-		}
+	ctx, done := l.bound(ctx)
+	defer done()
+	room, err := l.roomFor(ctx, im.Message{Conv: conv}, "")
+	if err != nil {
+		return "", err
+	}
+	if err := l.mustBeClear(ctx, room); err != nil {
+		return "", err
 	}
 	var resp mautrix.RespMediaUpload
 	size := f.Size
@@ -54,7 +59,7 @@ func (l *link) Upload(ctx context.Context, _ im.Addr, conv string, f im.File, r 
 	if f.Type != "" {
 		headers.Set("Content-Type", f.Type)
 	}
-	_, err := l.cli.MakeFullRequest(ctx, mautrix.FullRequest{
+	_, err = l.cli.MakeFullRequest(ctx, mautrix.FullRequest{
 		Method:        http.MethodPost,
 		URL:           l.cli.BuildURLWithQuery(mautrix.MediaURLPath{"v3", "upload"}, map[string]string{"filename": f.Name}),
 		Headers:       headers,
