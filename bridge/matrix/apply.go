@@ -147,7 +147,7 @@ func (m *memory) spoke(r id.RoomID, u id.UserID, at int64) {
 		rm.Last = at
 		key := roomKey + string(r)
 		if _, noted := m.dirty[key]; !noted {
-			m.dirty[key] = false // to be written, but nothing waits for it
+			m.dirty[key] = false // it can wait
 		}
 	}
 	if u == m.me {

@@ -327,3 +327,21 @@ func TestUserID(t *testing.T) {
 		}
 	}
 }
+
+// The time of the newest message decides where answers go. It is not worth a
+// write of its own, but a connection that ends in order leaves it on disk.
+func TestMessageTimesAreWrittenAtTheEnd(t *testing.T) {
+	w := newWorld(t)
+	l := w.connect()
+	key := roomKey + w.room
+	before := w.host.disk(key)
+	w.say(id.RoomID(w.room), id.UserID(w.bob), "hi")
+	await(w.host, "message", func(m im.Message) bool { return m.Text == "hi" })
+	if now := w.host.disk(key); now != before {
+		t.Errorf("one message wrote %s", now)
+	}
+	l.Close()
+	if now := w.host.disk(key); now == before {
+		t.Error("the time was not written at the end")
+	}
+}

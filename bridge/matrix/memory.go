@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -77,7 +78,7 @@ type memory struct {
 	direct  map[id.UserID][]id.RoomID
 	partner map[id.RoomID]id.UserID // direct the other way round
 	ignored map[id.UserID]bool
-	dirty   map[string]bool // keys to write; true: before the next mark
+	dirty   map[string]bool // keys to write; false: it can wait
 	saving  chan struct{}   // the turn to write: an older value must not come last
 	ready   bool            // the first response is in: the contact list is complete
 }
@@ -127,9 +128,21 @@ func scan[T any](tx im.Tx, prefix string, of func(string) *T) error {
 	return nil
 }
 
-// save writes what changed. It returns after the changes that must not be
-// behind the mark are durable.
+// save writes what changed, and returns after it is durable as far as it must
+// not be behind the mark. When only the times of messages changed nothing is
+// written: they ride along with the next change, or with flush.
 func (m *memory) save(ctx context.Context, kv im.KV) error {
+	m.mu.Lock()
+	due := slices.Contains(slices.Collect(maps.Values(m.dirty)), true)
+	m.mu.Unlock()
+	if !due {
+		return nil
+	}
+	return m.flush(ctx, kv)
+}
+
+// flush writes all that changed.
+func (m *memory) flush(ctx context.Context, kv im.KV) error {
 	select {
 	case m.saving <- struct{}{}:
 		defer func() { <-m.saving }()

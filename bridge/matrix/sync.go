@@ -29,6 +29,11 @@ func (l *link) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if err := l.mem.flush(context.WithoutCancel(ctx), l.kv); err != nil {
+			l.log.Debug("last write of what is known of rooms", "err", err)
+		}
+	}()
 	for _, u := range l.host.Unsettled(l.user) {
 		if m, ok := u.Event.(im.Message); ok {
 			l.track.pend(m.ID, m.Conv)
