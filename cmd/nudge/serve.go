@@ -79,8 +79,8 @@ func newLog(w io.Writer, lev string) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, o))
 }
 
-// server is a box that runs. It owns one goroutine for each port and one that
-// makes the certificate; stop waits for them.
+// server is a box that runs. It owns one goroutine for each port and one
+// that settles down; stop waits for them.
 type server struct {
 	conf    config
 	box     *control.Box
@@ -124,10 +124,18 @@ func start(conf config, log *slog.Logger) (*server, error) {
 			s.wg.Go(func() { s.answer(name, answer, d) })
 		}
 	}
-	if _, ok := doors["https"]; ok {
-		s.wg.Go(func() { s.cert.Prepare() }) // logs what goes wrong
-	}
+	_, secure := doors["https"]
+	s.wg.Go(func() { s.settle(secure) })
 	return s, nil
+}
+
+// settle does what need not be done before clients are let in: it makes the
+// certificate, and gives back the memory that starting took.
+func (s *server) settle(secure bool) {
+	if secure {
+		s.cert.Prepare() // logs what goes wrong
+	}
+	giveBack()
 }
 
 // answer serves one port. That it ends before stop is a failure of the box.

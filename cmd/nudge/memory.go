@@ -1,0 +1,70 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// giveBack returns the memory that only starting needed: garbage of the heap,
+// and the pages of the program itself that were mapped because they lie near
+// others. The kernel keeps those in its cache and maps again what is used; on a
+// small board it may now use the rest for something else.
+func giveBack() {
+	debug.FreeOSMemory()
+	maps, err := os.Open("/proc/self/smaps")
+	if err != nil {
+		return // not Linux, or hidden by the unit: nothing is lost
+	}
+	defer maps.Close()
+	var m mapping
+	for lines := bufio.NewScanner(maps); lines.Scan(); {
+		if m.read(lines.Text()) && m.clean() {
+			unix.Syscall(unix.SYS_MADVISE, m.from, m.to-m.from, unix.MADV_DONTNEED)
+		}
+	}
+}
+
+// mapping is one entry of /proc/PID/smaps, as far as it was read.
+type mapping struct {
+	from, to          uintptr
+	perms, file       string
+	anonymous, locked string // in kB: pages that are not the file's, pages that must stay
+}
+
+// read takes in one line and tells whether the entry is complete.
+func (m *mapping) read(line string) bool {
+	var perms, offset, dev, inode string
+	var from, to uintptr
+	f := strings.Fields(line)
+	if n, _ := fmt.Sscanf(line, "%x-%x %s %s %s %s", &from, &to, &perms, &offset, &dev, &inode); n == 6 {
+		*m = mapping{from: from, to: to, perms: perms}
+		if len(f) > 5 {
+			m.file = f[5]
+		}
+		return false
+	}
+	if len(f) < 2 {
+		return false
+	}
+	switch f[0] {
+	case "Anonymous:":
+		m.anonymous = f[1]
+	case "Locked:":
+		m.locked = f[1]
+	case "VmFlags:": // the last line
+		return true
+	}
+	return false
+}
+
+// clean tells whether every page can be read from the file again: it can't be
+// written to, and never was.
+func (m *mapping) clean() bool {
+	return strings.HasPrefix(m.file, "/") && strings.HasPrefix(m.perms, "r") && !strings.Contains(m.perms, "w") &&
+		m.anonymous == "0" && m.locked == "0"
+}
