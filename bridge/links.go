@@ -37,11 +37,10 @@ func (h *Hub) Networks() []string {
 
 // Form is a network's log-in form.
 func (h *Hub) Form(net string) ([]im.Field, error) {
-	n := h.nets[net]
-	if n == nil {
+	if !slices.Contains(h.Networks(), net) {
 		return nil, fmt.Errorf("there is no network %q; there are %s", net, strings.Join(h.Networks(), ", "))
 	}
-	return n.Fields(), nil
+	return h.nets[net].Fields(), nil
 }
 
 // AddLink links an account to a network with the form's values. An account has

@@ -78,36 +78,54 @@ func noAccount(handle string) error {
 
 // SetPassword changes an account's password and signs its clients off.
 func (h *Hub) SetPassword(ctx context.Context, handle, password string) error {
-	return h.changeAccount(ctx, handle, func(rec *store.Account) error {
-		return h.setPassword(rec, password, rec.MD5)
+	return h.changeAccount(ctx, handle, func(rec store.Account) (func(*account), error) {
+		err := h.setPassword(&rec, password, rec.MD5)
+		return func(a *account) {
+			a.takePassword(rec)
+			for _, s := range slices.Clone(a.sessions) {
+				s.end(im.Removed)
+			}
+		}, err
 	})
 }
 
 // SetName changes the name that others see.
 func (h *Hub) SetName(ctx context.Context, handle, name string) error {
-	return h.changeAccount(ctx, handle, func(rec *store.Account) error {
-		rec.Name = name
-		rec.Version++
-		return nil
+	return h.changeAccount(ctx, handle, func(store.Account) (func(*account), error) {
+		return func(a *account) {
+			a.rec.Name = name
+			a.bump()
+			h.presenceMoved(a, a.shown())
+		}, nil
 	})
 }
 
 // SetMD5 allows or forbids the sign-in of MSNP2–7. Allowing it needs the
 // password, because only its hash was kept.
 func (h *Hub) SetMD5(ctx context.Context, handle string, on bool, password string) error {
-	return h.changeAccount(ctx, handle, func(rec *store.Account) error {
-		if on && !rec.Password.Matches(password) {
-			return errors.New("that is not the account's password; MD5 needs it because the box keeps only a hash")
-		}
-		if !on {
+	return h.changeAccount(ctx, handle, func(rec store.Account) (func(*account), error) {
+		switch {
+		case !on:
 			rec.MD5, rec.MD5Secret = false, nil
-			return nil
+		case !rec.Password.Matches(password):
+			return nil, errors.New("that is not the account's password; MD5 needs it because the box keeps only a hash")
+		default:
+			if err := h.setPassword(&rec, password, true); err != nil {
+				return nil, err
+			}
 		}
-		return h.setPassword(rec, password, true)
+		return func(a *account) { a.takePassword(rec) }, nil
 	})
 }
 
-func (h *Hub) changeAccount(ctx context.Context, handle string, change func(*store.Account) error) error {
+// takePassword takes over what setPassword fills in. The lock is held.
+func (a *account) takePassword(rec store.Account) {
+	a.rec.Password, a.rec.MD5, a.rec.MD5Secret = rec.Password, rec.MD5, rec.MD5Secret
+}
+
+// changeAccount lets prepare work on a copy of the record, which may take its
+// time, and then makes the change that it returned, under the lock.
+func (h *Hub) changeAccount(ctx context.Context, handle string, prepare func(store.Account) (func(*account), error)) error {
 	h.mu.Lock()
 	a := h.accounts[canonical(handle)]
 	if a == nil {
@@ -116,17 +134,17 @@ func (h *Hub) changeAccount(ctx context.Context, handle string, change func(*sto
 	}
 	rec := a.rec
 	h.mu.Unlock()
-	if err := change(&rec); err != nil {
+	change, err := prepare(rec)
+	if err != nil {
 		return err
 	}
 	h.mu.Lock()
-	rec.Version = max(rec.Version, a.rec.Version)
-	moved := rec.Name != a.rec.Name
-	a.rec = rec
-	h.put(store.Now, a)
-	if moved {
-		h.presenceMoved(a, a.shown())
+	if h.accounts[a.key] != a { // removed meanwhile
+		h.mu.Unlock()
+		return noAccount(handle)
 	}
+	change(a)
+	h.put(store.Now, a)
 	h.mu.Unlock()
 	return h.db.Sync(ctx)
 }

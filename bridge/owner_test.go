@@ -57,3 +57,29 @@ func TestOwnerEditsLists(t *testing.T) {
 		}
 	})
 }
+
+// A new password ends the sessions that the old one opened, and leaves alone
+// what else was changed meanwhile.
+func TestPasswordChangeSignsOff(t *testing.T) {
+	on(t, func(t *testing.T, b *box) {
+		b.user("alice@hotmail.com")
+		s, k := b.signOn("alice@hotmail.com")
+		must(s.SetName("Alice"))
+		k.take()
+		if err := b.SetMD5(t.Context(), "alice@hotmail.com", true, "secret"); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.SetPassword(t.Context(), "alice@hotmail.com", "better"); err != nil {
+			t.Fatal(err)
+		}
+		if got := of[im.SignedOff](k.take()); len(got) != 1 || got[0].Why != im.Removed {
+			t.Errorf("the client is told %+v", got)
+		}
+		if clear, ok := b.MD5Secret("alice@hotmail.com"); !ok || clear != "better" {
+			t.Errorf("for MD5 the password is %q, %v", clear, ok)
+		}
+		if all := b.AccountList(); all[0].Name != "Alice" || !all[0].MD5 {
+			t.Errorf("the account is %+v", all[0])
+		}
+	})
+}
