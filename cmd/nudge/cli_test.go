@@ -192,7 +192,8 @@ func TestUsageAndHelp(t *testing.T) {
 	nudge(t, "", "user", "list", "--config", "/no/such/file").want(t, exitConfig, "/no/such/file")
 	for _, words := range []string{"user add", "user list", "user passwd", "user set", "user remove", "user import", "link add",
 		"link list", "link show", "link set", "link test", "link remove", "contact add", "contact list", "contact remove",
-		"setting", "status", "doctor", "logs", "backup", "restore", "check", "version"} {
+		"setting", "status", "doctor", "logs", "backup", "restore", "check", "version",
+		"serve", "demo", "gateway", "led"} {
 		nudge(t, "", append(strings.Fields(words), "--help")...).want(t, exitOK, "nudge "+words, "Example")
 	}
 	nudge(t, "", "link", "add", "--help").want(t, exitOK, "--homeserver", "--password")

@@ -150,6 +150,14 @@ type (
 	}
 )
 
+// Help is what it will be like.
+func (gatewayCmd) Help() string {
+	return "Will connect a whole server at once, as application service or component. Example:\n\n\tnudge gateway add xmpp"
+}
+
+// Help is what it will be like.
+func (ledCmd) Help() string { return "Will show that the lights work. Example:\n\n\tnudge led test" }
+
 // Run says that there are no gateways yet.
 func (gatewayCmd) Run() error { return notHere("gateways for all accounts at once") }
 
