@@ -176,6 +176,9 @@ func (m *matrixPeer) Archive(t testing.TB) (texts []string) {
 	return texts
 }
 
+// Kept is what was sent: a room has one history.
+func (m *matrixPeer) Kept(t testing.TB) (said, friend []string) { return m.Sent(), m.Archive(t) }
+
 func (m *matrixPeer) Ask(t testing.TB) func(context.Context) error {
 	t.Helper()
 	from := m.len()

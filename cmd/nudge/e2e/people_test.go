@@ -59,6 +59,10 @@ type peer interface {
 	Nudge(t testing.TB)
 	// Archive returns what the friend said, as the person's server keeps it.
 	Archive(t testing.TB) []string
+	// Kept returns what the person said and what the friend said, as the server
+	// keeps it for the friend: what it took from one and does not keep for the
+	// other, it has lost itself.
+	Kept(t testing.TB) (said, friend []string)
 }
 
 // friends makes two people on a server who have each other on their lists. The

@@ -139,6 +139,21 @@ func (x *xmppPeer) Archive(t testing.TB) (texts []string) {
 	return texts
 }
 
+func (x *xmppPeer) Kept(t testing.TB) (said, friend []string) {
+	t.Helper()
+	other := joinXMPP(t, x.friend)
+	for _, m := range other.do(t, op{"op": "archive", "with": x.me.ID}).Messages {
+		if m.Frm == x.me.ID {
+			said = append(said, m.Body)
+		} else {
+			friend = append(friend, m.Body)
+		}
+	}
+	other.in.Close()
+	<-other.proc.done
+	return said, friend
+}
+
 func (x *xmppPeer) Ask(t testing.TB) func(context.Context) error {
 	t.Helper()
 	from := x.len()
