@@ -80,6 +80,7 @@ type item struct {
 	name, sub, ask string
 	groups         []string
 	pending        bool // he asked to see the account
+	approved       bool // he may when he asks
 }
 
 type archived struct {
