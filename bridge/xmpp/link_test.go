@@ -62,7 +62,7 @@ func (d *desk) Mark(im.Addr) ([]byte, error) {
 func (d *desk) Account(string) (im.Account, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return im.Account{Person: im.Person{Addr: alice}, Now: d.now}, true
+	return im.Account{Person: im.Person{Addr: alice}, Now: d.now, OnList: func(im.Addr) (bool, bool) { return true, false }}, true
 }
 
 func (d *desk) Accounts() iter.Seq[im.Account]                          { return func(func(im.Account) bool) {} }
