@@ -313,3 +313,26 @@ func TestMark(t *testing.T) {
 		t.Error("a broken mark is valid")
 	}
 }
+
+func TestFromEcho(t *testing.T) {
+	m := mark{ID: "9", Recent: []string{"8", "9"}, Stamp: testNow, valid: true}
+	older := mark{ID: "5", Recent: []string{"4", "5"}, Stamp: testNow.Add(-time.Hour), valid: true}
+	sent := func(mark []byte, at time.Time) *im.Unsettled {
+		return &im.Unsettled{Mark: mark, Event: im.Message{ID: "o", At: at}}
+	}
+	for _, c := range []struct {
+		name string
+		m    mark
+		u    *im.Unsettled
+		want archiveQuery
+	}{
+		{"with a mark", m, sent(older.encode(), testNow), older.from()},
+		{"long before", m, sent(nil, testNow.Add(-24*time.Hour)), archiveQuery{start: testNow.Add(-24*time.Hour - noMark)}},
+		{"after a long absence", m, sent(nil, testNow.Add(24*time.Hour)), m.from()},
+		{"no time known", mark{ID: "9", valid: true}, sent(nil, testNow), archiveQuery{}},
+	} {
+		if g := c.m.fromEcho(c.u); g != c.want {
+			t.Errorf("%s: %+v, want %+v", c.name, g, c.want)
+		}
+	}
+}

@@ -34,6 +34,7 @@ type desk struct {
 	settings map[string]string
 	hold     bool
 	waiting  []func(error)
+	open     []im.Unsettled
 }
 
 func (d *desk) Accept(ctx context.Context, b im.Batch, settled func(error)) error {
@@ -66,7 +67,7 @@ func (d *desk) Account(string) (im.Account, bool) {
 }
 
 func (d *desk) Accounts() iter.Seq[im.Account]                          { return func(func(im.Account) bool) {} }
-func (d *desk) Unsettled(im.Addr) []im.Unsettled                        { return nil }
+func (d *desk) Unsettled(im.Addr) []im.Unsettled                        { return d.open }
 func (d *desk) KV(im.Addr) im.KV                                        { return (*deskKV)(d) }
 func (d *desk) Setting(_ im.Addr, key string) string                    { return d.settings[key] }
 func (d *desk) Ask(context.Context, im.Addr, im.Prompt) (string, error) { return "", context.Canceled }
@@ -302,6 +303,90 @@ func TestWithoutArchive(t *testing.T) {
 		defer s.desk.mu.Unlock()
 		if s.desk.mark != nil {
 			t.Error("a mark without an archive")
+		}
+	})
+}
+
+// A server without an archive keeps what this process might lose: it is told
+// only of what was settled.
+func TestServerKeepsWhatIsNotSettled(t *testing.T) {
+	play(t, xmpptest.Options{NoMAM: true}, im.Online, func(s *scene) {
+		s.bobSays("one")
+		equal(t, "said", said(s.events()), "[one]")
+		s.desk.hold = true
+		s.bobSays("two")
+		equal(t, "said", said(s.events()), "[two]")
+		s.link.Close()
+		s.connect()
+		equal(t, "said again", said(s.events()), "[two]")
+	})
+}
+
+// The echo of a message that a former link sent lies before the mark, when much
+// came in since.
+func TestEchoBeforeTheMark(t *testing.T) {
+	play(t, xmpptest.Options{}, im.Online, func(s *scene) {
+		s.events()
+		m := im.Message{ID: "o1", Conv: "bob@chat.test", Text: "was it sent?"}
+		s.desk.open = []im.Unsettled{{Event: m, Mark: s.desk.mark}}
+		s.handle(m)
+		for i := range overlap + 20 {
+			s.bobSays(fmt.Sprint(i))
+			pass(time.Minute)
+		}
+		s.link.Close()
+		s.events()
+		s.connect()
+		ev := s.events()
+		equal(t, "receipts", of[im.Receipt](ev), "[{o1 bob@chat.test 0 <nil>}]")
+		up := slices.IndexFunc(ev, func(e im.Event) bool { _, is := e.(im.LinkState); return is })
+		if at := slices.IndexFunc(ev, func(e im.Event) bool { _, is := e.(im.Receipt); return is }); at > up {
+			t.Error("settled after Up")
+		}
+	})
+}
+
+// Servers forget archive ids; one says so, another answers from the beginning.
+func TestMarkIsGone(t *testing.T) {
+	for _, fromStart := range []bool{false, true} {
+		play(t, xmpptest.Options{UnknownAfterIsStart: fromStart}, im.Online, func(s *scene) {
+			for i := range 60 {
+				s.bobSays(fmt.Sprint("old", i))
+			}
+			s.link.Close()
+			s.connect() // the mark learns the server's time
+			s.link.Close()
+			m := decodeMark(s.desk.mark)
+			m.ID, m.Recent = "gone", []string{"gone"}
+			s.desk.mark = m.encode()
+			pass(time.Hour)
+			s.bobSays("new")
+			s.events()
+			s.connect()
+			got := said(s.events())
+			if len(got) == 0 || got[len(got)-1] != "new" {
+				t.Errorf("fromStart %v: %v", fromStart, got)
+			}
+			s.link.Close()
+			pass(time.Hour)
+			s.bobSays("newer")
+			s.connect()
+			if got := said(s.events()); len(got) != 1 || got[0] != "newer" {
+				t.Errorf("fromStart %v: %v", fromStart, got)
+			}
+		})
+	}
+}
+
+// A privacy list that can't be made active must not let presence out.
+func TestVeilFails(t *testing.T) {
+	play(t, xmpptest.Options{Privacy: true, PrivacyFails: true}, im.Hidden, func(s *scene) {
+		s.events()
+		s.bobSays("one")
+		pass(21 * time.Second)
+		equal(t, "said", said(s.events()), "[one]")
+		if n := hears(s.bob, "presence"); len(n) != 0 {
+			t.Error("bob saw", n)
 		}
 	})
 }
