@@ -174,8 +174,8 @@ func (l *link) catchUp(first bool) error {
 }
 
 func (l *link) readArchive(first bool) error {
-	var from archiveQuery
-	open := map[string]string{}
+	var open map[string]string // unsettled messages and whom they are for
+	var oldest *im.Unsettled
 	if first {
 		raw, err := l.host.Mark(l.user)
 		if err != nil {
@@ -184,18 +184,15 @@ func (l *link) readArchive(first bool) error {
 		l.mu.Lock()
 		l.mark = decodeMark(raw)
 		l.mu.Unlock()
-		var older []byte
-		open, older = l.trackUnsettled()
-		if m := decodeMark(older); m.valid {
-			from = m.from()
-		}
+		open, oldest = l.trackUnsettled()
 	}
 	if !l.mark.valid {
 		return l.firstMark()
 	}
 	before := l.mark.ID
-	if from == (archiveQuery{}) {
-		from = l.mark.from()
+	from := l.mark.from()
+	if oldest != nil {
+		from = l.mark.fromEcho(oldest)
 	}
 	for {
 		results, last, complete, err := l.page(from)
@@ -238,24 +235,46 @@ func (l *link) firstMark() error {
 	return l.acceptBatch(im.Batch{User: l.user, Mark: b}, nil)
 }
 
+// noMark is how far back the echo of a message is sought that was handed over
+// before there was a mark: our clock and the server's may differ.
+const noMark = time.Hour
+
+// fromEcho is where reading must start to find the echo of u as well as
+// everything behind m: where the mark was when u was handed over. Inbound
+// messages have moved it past that since.
+func (m *mark) fromEcho(u *im.Unsettled) archiveQuery {
+	if older := decodeMark(u.Mark); older.valid {
+		return older.from()
+	}
+	sent, _ := u.Event.(im.Message)
+	start := sent.At.Add(-noMark)
+	switch {
+	case sent.At.IsZero(), m.Stamp.IsZero():
+		return archiveQuery{}
+	case m.Stamp.Add(-overlapTime).Before(start):
+		return m.from()
+	}
+	return archiveQuery{start: start}
+}
+
 // trackUnsettled lists the messages that a former link may have sent, and the
-// mark at which the oldest was handed over.
-func (l *link) trackUnsettled() (open map[string]string, older []byte) {
+// oldest of them, nil when there are none.
+func (l *link) trackUnsettled() (open map[string]string, oldest *im.Unsettled) {
 	open = map[string]string{}
 	for _, u := range l.host.Unsettled(l.user) {
 		m, is := u.Event.(im.Message)
 		if !is {
 			continue
 		}
-		if len(open) == 0 {
-			older = u.Mark
+		if oldest == nil {
+			oldest = &u
 		}
 		open[m.ID] = m.Conv
 		l.mu.Lock()
 		l.sends.add(m.ID, m.Conv)
 		l.mu.Unlock()
 	}
-	return open, older
+	return open, oldest
 }
 
 // takePage reports one page. Own messages of this resource are those that this

@@ -85,7 +85,9 @@ func (l *link) digest(h *heard) (events []im.Event, to confirmation) {
 		if h.msg != nil {
 			c.lock = h.peer.String()
 		}
-		l.look(c)
+	}
+	if m := h.msg; !h.own && (m == nil && !h.late || m != nil && time.Since(m.At) < pollHidden+probeSilence) {
+		l.look(c) // he is there
 	}
 	m := h.msg
 	if m == nil {

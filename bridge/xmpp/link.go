@@ -218,8 +218,8 @@ func (l *link) Handle(ctx context.Context, _ im.Addr, ev im.Event) error {
 	return im.ErrUnsupported
 }
 
-// Find asks whether there is such an address, as far as servers tell: the
-// contact's server must exist, and must not deny him.
+// Find asks whether there is such an address, as far as servers tell. Most hide
+// who has an account; but another domain must have a chat server at all.
 func (l *link) Find(ctx context.Context, _ im.Addr, handle string) (im.Person, error) {
 	j, err := stream.ParseJID(handle)
 	if err != nil || j.Local == "" || j.Resource != "" {
@@ -236,15 +236,18 @@ func (l *link) Find(ctx context.Context, _ im.Addr, handle string) (im.Person, e
 	if listed {
 		return p, nil
 	}
-	_, err = l.s.Do(ctx, query(stanza.IQTypeGet, p.ID, element(stanza.NSDiscoInfo, "query")))
+	to := p.ID
+	if j.Domain != l.me.Domain {
+		to = j.Domain
+	}
+	_, err = l.s.Do(ctx, query(stanza.IQTypeGet, to, element(stanza.NSDiscoInfo, "query")))
 	var e *stream.StanzaError
 	switch {
 	case errors.As(err, &e):
-		switch e.Condition {
-		case "item-not-found", "remote-server-not-found", "remote-server-timeout", "jid-malformed", "gone":
+		if to == j.Domain || e.Condition == "item-not-found" || e.Condition == "jid-malformed" || e.Condition == "gone" {
 			return im.Person{}, im.ErrNotFound
 		}
-		return p, nil // a server that hides who is there
+		return p, nil
 	case err != nil && ctx.Err() != nil:
 		return im.Person{}, im.ErrNotFound
 	}

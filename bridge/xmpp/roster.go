@@ -78,9 +78,12 @@ func (l *link) fetchRoster() error {
 		l.contact(bare).blocked = true
 	}
 	for bare, note := range asked {
-		if c := l.contact(bare); !c.seenBy() {
-			c.asked, c.note = true, note
+		c := l.contact(bare)
+		if c.seenBy() { // answered on another device
+			defer l.forgetAsked(bare)
+			continue
 		}
+		c.asked, c.note = true, note
 	}
 	r := im.Roster{Full: true}
 	for bare, c := range l.contacts {

@@ -99,11 +99,18 @@ func (c *contact) news(bare string) (im.PresenceChanged, bool) {
 	return im.PresenceChanged{Who: im.Person{Addr: im.Addr{Net: Name, ID: bare}, Name: name}, Now: s.Presence}, true
 }
 
-// asks notes that somebody wants to see the account (RFC 6121 §3.1.3).
+// asks notes that somebody wants to see the account (RFC 6121 §3.1.3). Whom the
+// user added and does not keep out need not wait for an answer; some servers
+// can't be told so beforehand.
 func (l *link) asks(bare, note, nick string) {
+	allow := false
+	if a, ok := l.host.Account(l.user.ID); ok && a.OnList != nil {
+		may, blocked := a.OnList(im.Addr{Net: Name, ID: bare})
+		allow = may && !blocked
+	}
 	l.mu.Lock()
 	c := l.contact(bare)
-	if c.seenBy() { // our answer was lost on the way
+	if c.seenBy() || allow && c.listed && (c.ask || c.sees()) {
 		l.mu.Unlock()
 		l.subscription(bare, "subscribed")
 		return

@@ -405,6 +405,22 @@ func TestAnswersAreChecked(t *testing.T) {
 	}
 }
 
+// A stranger who knows the id can't answer in the server's place.
+func TestForgedAnswer(t *testing.T) {
+	srv := server(t, xmpptest.Options{})
+	s, in := dial(t, config(srv))
+	presence(t, s)
+	answer := make(chan *stanza.Node, 2)
+	s.mu.Lock()
+	s.waiting["guessed"] = waiter{"", func(n *stanza.Node) { answer <- n }}
+	s.mu.Unlock()
+	srv.Push("alice", "<iq type='result' id='guessed' from='eve@x'/><iq type='result' id='guessed' from='alice@chat.test'/><message id='end'/>")
+	in.message(t)
+	if n := <-answer; Attr(n, "from") != "alice@chat.test" {
+		t.Error("answered by", Attr(n, "from"))
+	}
+}
+
 func TestDo(t *testing.T) {
 	srv := server(t, xmpptest.Options{})
 	s, _ := dial(t, config(srv))

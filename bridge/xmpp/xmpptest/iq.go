@@ -145,7 +145,7 @@ func (s *Server) privacy(a *account, x *session, n, q *stanza.Node) {
 			a.lists[attr(c, "name")] = true
 		case "active":
 			name := attr(c, "name")
-			if name != "" && !a.lists[name] {
+			if name != "" && (!a.lists[name] || s.PrivacyFails) {
 				s.fail(x, n, "item-not-found")
 				return
 			}

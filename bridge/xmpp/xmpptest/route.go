@@ -206,8 +206,16 @@ func (s *Server) directed(a *account, x *session, to, typ string, n *stanza.Node
 		}
 		if theirs != nil {
 			theirs.pending = true
+			if theirs.approved {
+				defer s.directed(b, &session{s: s, user: b.name, prio: -128}, x.bare(), "subscribed", parse("<presence type='subscribed'/>"))
+			}
 		}
 	case "subscribed":
+		if !mine.pending { // RFC 6121 §3.4
+			mine.approved = true
+			s.push(a, bare)
+			return
+		}
 		mine.pending = false
 		mine.sub = map[string]string{"none": "from", "to": "both"}[mine.sub]
 		if theirs != nil && theirs.ask != "" {

@@ -37,11 +37,12 @@ type Options struct {
 	NoMAM        bool
 	NoBlocking   bool
 	Privacy      bool // XEP-0016
+	PrivacyFails bool // announced, but no list can be made active
 	WrongProof   bool // signs SCRAM with a wrong key
 	SeeOtherHost string
 	Expired      bool // certificate
 	OtherName    bool // certificate for another domain
-	// ForgetAfter makes an archive query after an id that is not known start
+	// UnknownAfterIsStart makes an archive query after an id that is not known start
 	// from the beginning (as ejabberd does) instead of failing.
 	UnknownAfterIsStart bool
 }
@@ -80,6 +81,7 @@ type item struct {
 	name, sub, ask string
 	groups         []string
 	pending        bool // he asked to see the account
+	approved       bool // he may when he asks
 }
 
 type archived struct {
