@@ -261,7 +261,7 @@ func (p *player) expect(c *client, text string, web bool) {
 		}
 	}
 	names, pattern := p.pattern(text)
-	m := regexp.MustCompile(pattern).FindStringSubmatch(got)
+	m := regexp.MustCompile(pattern).FindStringSubmatch(runes(got))
 	if m == nil {
 		p.fail("instead came\n%q", got)
 	}
@@ -280,10 +280,19 @@ func (p *player) pattern(text string) (names []string, pattern string) {
 			names = append(names, strings.TrimLeft(part[:len(part)-1], "${+"))
 			pattern += `(\S+)`
 		default:
-			pattern += regexp.QuoteMeta(p.fill(part))
+			pattern += regexp.QuoteMeta(runes(p.fill(part)))
 		}
 	}
 	return names, `(?s)^` + pattern + `$`
+}
+
+// runes makes a character of each byte: payloads need not be UTF-8.
+func runes(s string) string {
+	r := make([]rune, len(s))
+	for i := range len(s) {
+		r[i] = rune(s[i])
+	}
+	return string(r)
 }
 
 // unquote undoes the escapes of a transcript.
