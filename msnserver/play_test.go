@@ -14,7 +14,9 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"nudge/bridge"
@@ -28,11 +30,15 @@ type box struct {
 	hub   *bridge.Hub
 	srv   *Server
 	pages pipes
+	down  sync.WaitGroup
 }
 
 func newBox(t testing.TB) *box {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	if _, fuzzing := t.(*testing.F); fuzzing {
+		log = slog.New(slog.DiscardHandler) // nobody reads what a fuzzing process writes: it would stop
+	}
 	db, err := store.Open(t.TempDir(), store.Options{Log: log})
 	if err != nil {
 		t.Fatal(err)
@@ -48,6 +54,7 @@ func newBox(t testing.TB) *box {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
+		b.down.Wait()
 		if err := errors.Join(b.srv.Shutdown(ctx), hub.Close(ctx), db.Close()); err != nil {
 			t.Error(err)
 		}
@@ -61,7 +68,7 @@ func newBox(t testing.TB) *box {
 // dial connects a client to the MSN port, or to port 80.
 func (b *box) dial(t testing.TB, web bool) net.Conn {
 	client, server := net.Pipe()
-	client.SetDeadline(time.Now().Add(10 * time.Second)) // only a failing test gets there
+	client.SetDeadline(time.Now().Add(30 * 24 * time.Hour)) // only a failing test gets there: time stands still while there is something to do
 	t.Cleanup(func() { client.Close() })
 	c := &local{server}
 	if web {
@@ -82,6 +89,12 @@ func (*local) LocalAddr() net.Addr {
 }
 func (*local) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 4242} }
 
+// Close also stops the timer of a deadline, which a pipe leaves running.
+func (c *local) Close() error {
+	c.SetDeadline(time.Time{})
+	return c.Conn.Close()
+}
+
 // pipes is a listener whose connections are sent to it.
 type pipes chan net.Conn
 
@@ -99,6 +112,8 @@ func (pipes) Addr() net.Addr { return &net.TCPAddr{} }
 //	user HANDLE NAME PASSWORD [md5]   an account
 //	friends HANDLE HANDLE             both on each other's list
 //	link HANDLE                       an account of its own on the network "echo"
+//	wait 31s                          nothing happens for so long
+//	shutdown                          the server goes
 //	A> TEXT    client A says TEXT; its first line connects it. H… is port 80
 //	A>> TEXT   the same without a line end
 //	A< TEXT    the next thing A is told
@@ -121,11 +136,13 @@ func TestTranscripts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p := &player{t: t, box: newBox(t), clients: map[string]*client{}, kept: map[string]string{}}
-			for i, line := range strings.Split(string(script), "\n") {
-				p.at = fmt.Sprintf("%s:%d: %s", f, i+1, line)
-				p.line(line)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				p := &player{t: t, box: newBox(t), clients: map[string]*client{}, kept: map[string]string{}}
+				for i, line := range strings.Split(string(script), "\n") {
+					p.at = fmt.Sprintf("%s:%d: %s", f, i+1, line)
+					p.line(line)
+				}
+			})
 		})
 	}
 }
@@ -206,6 +223,13 @@ func (p *player) set(f []string) {
 		hub.Watch(watcher(up))
 		err = hub.AddLink(ctx, f[1], "echo", nil)
 		<-up
+	case f[0] == "wait" && len(f) == 2:
+		d, e := time.ParseDuration(f[1])
+		err = e
+		time.Sleep(d)
+		synctest.Wait()
+	case f[0] == "shutdown":
+		p.box.down.Go(func() { p.box.srv.Shutdown(ctx) })
 	default:
 		p.fail("what is this?")
 	}
@@ -261,7 +285,7 @@ func (p *player) expect(c *client, text string, web bool) {
 		}
 	}
 	names, pattern := p.pattern(text)
-	m := regexp.MustCompile(pattern).FindStringSubmatch(got)
+	m := regexp.MustCompile(pattern).FindStringSubmatch(runes(got))
 	if m == nil {
 		p.fail("instead came\n%q", got)
 	}
@@ -280,10 +304,19 @@ func (p *player) pattern(text string) (names []string, pattern string) {
 			names = append(names, strings.TrimLeft(part[:len(part)-1], "${+"))
 			pattern += `(\S+)`
 		default:
-			pattern += regexp.QuoteMeta(p.fill(part))
+			pattern += regexp.QuoteMeta(runes(p.fill(part)))
 		}
 	}
 	return names, `(?s)^` + pattern + `$`
+}
+
+// runes makes a character of each byte: payloads need not be UTF-8.
+func runes(s string) string {
+	r := make([]rune, len(s))
+	for i := range len(s) {
+		r[i] = rune(s[i])
+	}
+	return string(r)
 }
 
 // unquote undoes the escapes of a transcript.

@@ -189,6 +189,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.closed = true
 	for l := range s.listeners {
 		l.Close()
+		delete(s.listeners, l)
 	}
 	for c, sink := range s.conns {
 		if sink != nil {

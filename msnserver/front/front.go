@@ -110,6 +110,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.closed = true
 	for l := range s.listeners {
 		l.Close()
+		delete(s.listeners, l)
 	}
 	for c := range s.conns {
 		c.Close()
