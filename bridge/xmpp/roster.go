@@ -179,6 +179,9 @@ func (l *link) blockPush(q *stanza.Node) {
 	if len(r.Items) > 0 {
 		l.accept(nil, r)
 	}
+	if !on {
+		l.lookAgain(changed...)
+	}
 }
 
 // edit makes a change that the user made on the server. Everything in it can
@@ -288,6 +291,9 @@ func (l *link) block(ctx context.Context, bare string, on bool) error {
 	l.mu.Lock()
 	l.contact(bare).blocked = on
 	l.mu.Unlock()
+	if !on {
+		l.lookAgain(bare)
+	}
 	return nil
 }
 

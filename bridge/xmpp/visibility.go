@@ -153,6 +153,32 @@ func (l *link) sweep() {
 	}
 }
 
+// lookAgain asks contacts what they show: while they were blocked nothing came
+// from them, and servers say nothing when that ends (XEP-0191 §3.4). Who does
+// not answer is off-line.
+func (l *link) lookAgain(who ...string) {
+	var ask []string
+	l.mu.Lock()
+	for _, bare := range who {
+		switch c := l.contact(bare); {
+		case !c.sees():
+		case l.shown.mode == away:
+			c.probe = probe{}
+		default:
+			c.resources = nil
+			ask = append(ask, bare)
+		}
+	}
+	if len(ask) > 0 {
+		l.shown.sweep = time.Now().Add(silence)
+	}
+	l.mu.Unlock()
+	for _, bare := range ask {
+		l.s.Send(stanza.NewPresence(stanza.Attrs{Type: stanza.PresenceTypeProbe, To: bare}), nil)
+	}
+	l.wake()
+}
+
 // A hidden account is told nothing, so it asks (RFC 6121 §4.3): everybody every
 // probeEvery, and who said something at once. Who has not answered within
 // probeSilence is off-line; answers are collected for probeCollect, because
