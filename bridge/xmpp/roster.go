@@ -282,6 +282,7 @@ func (l *link) block(ctx context.Context, bare string, on bool) error {
 	local := "unblock"
 	if on {
 		local = "block"
+		l.showTo(bare, false) // afterwards it would not get through
 	}
 	p := element(nsBlocking, local)
 	p.Nodes = []stanza.Node{element(nsBlocking, "item", "jid", bare)}
@@ -292,6 +293,7 @@ func (l *link) block(ctx context.Context, bare string, on bool) error {
 	l.contact(bare).blocked = on
 	l.mu.Unlock()
 	if !on {
+		l.showTo(bare, true)
 		l.lookAgain(bare)
 	}
 	return nil

@@ -64,6 +64,9 @@ func (l *link) show(p im.Presence) error {
 	case was == open:
 		return l.leave()
 	case was == away:
+		l.mu.Lock()
+		l.shown.poll = time.Now() // who hides waits less long than nobody
+		l.mu.Unlock()
 		l.restartProbes()
 	}
 	return nil
@@ -151,6 +154,23 @@ func (l *link) sweep() {
 	if len(events) > 0 {
 		l.accept(nil, events...)
 	}
+}
+
+// showTo makes the account show itself to one contact, or not. Servers are to do
+// that when a contact is blocked (XEP-0191 §3.2, §3.4); some don't.
+func (l *link) showTo(bare string, on bool) {
+	l.mu.Lock()
+	p, idle, visible := l.shown.wanted, l.shown.idle, l.shown.mode == open && l.contact(bare).seenBy()
+	l.mu.Unlock()
+	if !visible {
+		return
+	}
+	out := stanza.NewPresence(stanza.Attrs{Type: stanza.PresenceTypeUnavailable})
+	if on {
+		out = composePresence(p, idle)
+	}
+	out.To = bare
+	l.s.Send(out, nil)
 }
 
 // lookAgain asks contacts what they show: while they were blocked nothing came

@@ -174,6 +174,10 @@ func (sc *scene) stepBlock(t *testing.T) {
 	from = sc.client.Log.Len()
 	sc.bob.Show(t, "online")
 	check(t, sc.sees(ctx, from, sc.bob.Person(), "NLN"))
+	mark = sc.bob.Mark()
+	check(t, sc.client.SetStatus(ctx, "AWY"))
+	check(t, sc.bob.Sees(ctx, mark, "away"))
+	check(t, sc.client.SetStatus(ctx, "NLN"))
 }
 
 // clock is a time of day as people read it.
