@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -409,6 +408,7 @@ func TestForeignMessageRingsWaitsAndIsNotDoubled(t *testing.T) {
 		bob := wirePerson("bob@wire.test")
 		b.in(im.Roster{Full: true, Items: []im.Contact{{Person: bob, Follows: true, Followed: true}}})
 		b.in(says("1", bob.ID, "while away"))
+		time.Sleep(time.Second)
 		_, k := b.signOn("alice@hotmail.com")
 		b.in(says("2", bob.ID, "two"), says("1", bob.ID, "while away"))
 		evs := k.take()
@@ -427,8 +427,12 @@ func TestForeignMessageRingsWaitsAndIsNotDoubled(t *testing.T) {
 		}
 		seat := &sink{proves: true}
 		must(b.Answer(inv[0].Cookie, "alice@hotmail.com", inv[0].Session, seat, func(im.Person, []im.Person) {}))
-		if got := seat.texts(); !slices.Equal(got, []string{"while away", "two", "three"}) {
-			t.Fatalf("delivered %q", got)
+		got := of[im.Message](seat.take())
+		if len(got) != 3 || got[0].Text != "while away" || got[1].Text != "two" || got[2].Text != "three" {
+			t.Fatalf("delivered %+v", got)
+		}
+		if !got[0].Late || got[1].Late || got[2].Late {
+			t.Errorf("only what was said before signing on is late: %+v", got)
 		}
 		if got := of[im.Receipt](b.wire.sent()); len(got) == 0 || got[len(got)-1].ID != "3" || got[len(got)-1].State != im.Read {
 			t.Errorf("read markers: %+v", got)

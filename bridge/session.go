@@ -3,6 +3,7 @@ package bridge
 import (
 	"errors"
 	"slices"
+	"time"
 
 	"nudge/bridge/im"
 	"nudge/store"
@@ -23,6 +24,7 @@ type Session struct {
 	acct   *account
 	client Client
 	sink   im.Sink
+	since  time.Time // signed on
 	now    im.Presence
 	ready  bool // the first presence was set: the client takes events
 	ended  bool
@@ -69,7 +71,7 @@ func (h *Hub) SignOn(handle string, c Client, sink im.Sink) (*Session, error) {
 	for _, old := range slices.Clone(a.sessions) {
 		old.end(im.Elsewhere)
 	}
-	s := &Session{hub: h, acct: a, client: c, sink: sink}
+	s := &Session{hub: h, acct: a, client: c, sink: sink, since: time.Now()}
 	a.sessions = append(a.sessions, s)
 	return s, nil
 }

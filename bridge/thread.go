@@ -33,7 +33,8 @@ type parcel struct {
 // K.11); after that the messages wait for the next occasion.
 const ringTime = 30 * time.Second
 
-// lateAfter is the age from which a message shows when it was sent.
+// lateAfter is the age from which a message shows when it was sent; what was
+// said before the client signed on always does.
 const lateAfter = time.Minute
 
 func (a *account) thread(with im.Addr) *thread {
@@ -101,7 +102,7 @@ func (t *thread) pump() {
 		p.busy = true
 		m := p.msg
 		m.From, m.Conv = who, who.ID
-		m.Late = time.Since(m.At) > lateAfter
+		m.Late = m.At.Before(t.seat.session.since) || time.Since(m.At) > lateAfter
 		t.seat.sink.Deliver(m, func(ok bool) { t.settle(p, ok) })
 		t.seat.chat.tell(t.seat, m)
 	}

@@ -182,6 +182,9 @@ func (l *link) blockPush(q *stanza.Node) {
 	if len(r.Items) > 0 {
 		l.accept(nil, r)
 	}
+	if !on {
+		l.lookAgain(changed...)
+	}
 }
 
 // edit makes a change that the user made on the server. Everything in it can
@@ -282,6 +285,7 @@ func (l *link) block(ctx context.Context, bare string, on bool) error {
 	local := "unblock"
 	if on {
 		local = "block"
+		l.showTo(bare, false) // afterwards it would not get through
 	}
 	p := element(nsBlocking, local)
 	p.Nodes = []stanza.Node{element(nsBlocking, "item", "jid", bare)}
@@ -291,6 +295,10 @@ func (l *link) block(ctx context.Context, bare string, on bool) error {
 	l.mu.Lock()
 	l.contact(bare).blocked = on
 	l.mu.Unlock()
+	if !on {
+		l.showTo(bare, true)
+		l.lookAgain(bare)
+	}
 	return nil
 }
 

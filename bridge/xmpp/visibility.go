@@ -64,6 +64,9 @@ func (l *link) show(p im.Presence) error {
 	case was == open:
 		return l.leave()
 	case was == away:
+		l.mu.Lock()
+		l.shown.poll = time.Now() // who hides waits less long than nobody
+		l.mu.Unlock()
 		l.restartProbes()
 	}
 	return nil
@@ -151,6 +154,49 @@ func (l *link) sweep() {
 	if len(events) > 0 {
 		l.accept(nil, events...)
 	}
+}
+
+// showTo makes the account show itself to one contact, or not. Servers are to do
+// that when a contact is blocked (XEP-0191 §3.2, §3.4); some don't.
+func (l *link) showTo(bare string, on bool) {
+	l.mu.Lock()
+	p, idle, visible := l.shown.wanted, l.shown.idle, l.shown.mode == open && l.contact(bare).seenBy()
+	l.mu.Unlock()
+	if !visible {
+		return
+	}
+	out := stanza.NewPresence(stanza.Attrs{Type: stanza.PresenceTypeUnavailable})
+	if on {
+		out = composePresence(p, idle)
+	}
+	out.To = bare
+	l.s.Send(out, nil)
+}
+
+// lookAgain asks contacts what they show: while they were blocked nothing came
+// from them, and servers say nothing when that ends (XEP-0191 §3.4). Who does
+// not answer is off-line.
+func (l *link) lookAgain(who ...string) {
+	var ask []string
+	l.mu.Lock()
+	for _, bare := range who {
+		switch c := l.contact(bare); {
+		case !c.sees():
+		case l.shown.mode == away:
+			c.probe = probe{}
+		default:
+			c.resources = nil
+			ask = append(ask, bare)
+		}
+	}
+	if len(ask) > 0 {
+		l.shown.sweep = time.Now().Add(silence)
+	}
+	l.mu.Unlock()
+	for _, bare := range ask {
+		l.s.Send(stanza.NewPresence(stanza.Attrs{Type: stanza.PresenceTypeProbe, To: bare}), nil)
+	}
+	l.wake()
 }
 
 // A hidden account is told nothing, so it asks (RFC 6121 §4.3): everybody every

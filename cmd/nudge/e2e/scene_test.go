@@ -14,11 +14,13 @@ const aliceHandle = "alice@nudge.test"
 // scene is a box with one account that is linked to a person's, the person's
 // friend at his own client, and an old client signed in to the box.
 type scene struct {
+	test    testing.TB // the whole test, for what outlives one step
 	box     *box
 	version msnclient.Version
 	server  *server
 	me      person
 	bob     peer
+	dave    peer // who asked to be added, later
 	client  *msnclient.Client
 	lists   msnclient.Lists
 }
@@ -27,12 +29,13 @@ type scene struct {
 // where the box finds the server, "" for the server itself.
 func newScene(t testing.TB, v msnclient.Version, s *server, via string) *scene {
 	t.Helper()
-	sc := &scene{version: v, server: s}
+	sc := &scene{test: t, version: v, server: s}
 	sc.me, sc.bob = friends(t, s, false)
 	sc.house(t, via)
 	return sc
 }
 
+// house makes the box and links it.
 func (sc *scene) house(t testing.TB, via string) {
 	t.Helper()
 	if via == "" {

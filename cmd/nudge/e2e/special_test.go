@@ -112,7 +112,7 @@ func TestEncrypted(t *testing.T) {
 	dave := joinMatrix(t, newPerson(t, s, "dave"))
 	dave.meet(t, me, false)
 
-	sc := &scene{version: msnclient.MSNP8, server: s, me: me, bob: bob}
+	sc := &scene{test: t, version: msnclient.MSNP8, server: s, me: me, bob: bob}
 	sc.house(t, via.Addr)
 	sc.box.Knows(t, aliceHandle, dave.me.Handle)
 	sc.signIn(t, "NLN")
