@@ -95,7 +95,7 @@ func (h *Hub) SetName(ctx context.Context, handle, name string) error {
 		return func(a *account) {
 			a.rec.Name = name
 			a.bump()
-			h.presenceMoved(a, a.shown())
+			h.nameMoved(a)
 		}, nil
 	})
 }

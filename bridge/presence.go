@@ -33,10 +33,13 @@ func seenByOthers(p im.Presence) im.Presence {
 	return p
 }
 
-// presenceMoved tells everybody who may see a that its presence or name is no
-// longer what it was before, and every network. The lock is held.
+// presenceMoved tells everybody who may see a, and every network, that its
+// presence is no longer what it was before. The lock is held.
 func (h *Hub) presenceMoved(a *account, before im.Presence) {
 	now := a.shown()
+	if now == before {
+		return // clients say the same thing twice
+	}
 	old, seen := seenByOthers(before), seenByOthers(now)
 	for _, watcher := range a.contacts {
 		other := h.accounts[watcher.ID]
@@ -54,6 +57,9 @@ func (h *Hub) presenceMoved(a *account, before im.Presence) {
 		p.sendPresence(a.key, ev)
 	}
 }
+
+// nameMoved tells everybody who may see a that it has another name.
+func (h *Hub) nameMoved(a *account) { h.presenceMoved(a, im.Presence{}) }
 
 // visibilityMoved tells other that it may or may not see a any longer.
 func (h *Hub) visibilityMoved(a *account, other im.Addr, was bool) {

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -100,8 +101,8 @@ func (s *Session) SetPresence(p im.Presence, re string) {
 		return
 	}
 	s.ready = true
-	for _, c := range s.acct.contacts {
-		s.announce(c, re)
+	for _, handle := range slices.Sorted(maps.Keys(s.acct.handles)) {
+		s.announce(s.acct.handles[handle], re)
 	}
 	s.acct.fetchWaiting()
 }
@@ -147,7 +148,7 @@ func (s *Session) SetName(name string) (uint64, error) {
 	s.acct.rec.Name = name
 	v := s.acct.bump()
 	h.put(store.Soon, s.acct)
-	h.presenceMoved(s.acct, s.acct.shown())
+	h.nameMoved(s.acct)
 	return v, nil
 }
 
