@@ -33,7 +33,7 @@ func status(err error) int {
 
 // passing tells whether err may be gone when the same request is repeated:
 // no answer, an answer that is not from the homeserver, or 429. An internal
-// error of the homeserver (500) is not: repeating would block everything else.
+// error of the homeserver (500) is not in general: see internalTries.
 func passing(err error) bool {
 	var h mautrix.HTTPError
 	if !errors.As(err, &h) {
@@ -81,11 +81,22 @@ func retryAfter(err error) time.Duration {
 	return 0
 }
 
+// internalTries is how often a request may end in an internal error. A server
+// that is shutting down answers so for a moment; but one that stumbles over this
+// very request always will, and must not hold up everything behind it.
+const internalTries = 5
+
 // retry repeats do until it succeeds, ctx is done, or the error will not pass.
 func (l *link) retry(ctx context.Context, do func() error) error {
+	internal := 0
 	for attempt := 0; ; attempt++ {
 		err := do()
-		if err == nil || ctx.Err() != nil || !passing(err) {
+		if status(err) == http.StatusInternalServerError {
+			internal++
+		} else if !passing(err) {
+			return err
+		}
+		if err == nil || ctx.Err() != nil || internal >= internalTries {
 			return err
 		}
 		if err := sleep(ctx, waitFor(err, attempt, l.net.pause)); err != nil {

@@ -472,3 +472,22 @@ func TestEncryptedWhileWaiting(t *testing.T) {
 		t.Errorf("Handle says %v, want a refusal", err)
 	}
 }
+
+// A server that is going down answers 500 for a moment: that refuses nothing.
+// One that never gets over a message must not hold up the others for ever.
+func TestInternalErrors(t *testing.T) {
+	for _, c := range []struct {
+		times   int
+		refused bool
+	}{{internalTries - 1, false}, {1 << 30, true}} {
+		w := newWorld(t)
+		l := w.connect()
+		w.mustSend(l, "first", "first")
+		w.fail(fault{method: "PUT", path: "/send/", times: c.times, status: 500, body: `{"errcode":"M_UNKNOWN","error":"boom"}`})
+		err := l.Handle(t.Context(), account, im.Message{ID: "out", Conv: w.bob, Text: "text"})
+		var no *im.Refused
+		if errors.As(err, &no) != c.refused || !c.refused && err != nil {
+			t.Errorf("after %d internal errors: %v", c.times, err)
+		}
+	}
+}
