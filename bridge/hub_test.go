@@ -549,6 +549,37 @@ func TestContactRemovedWhileTheLinkIsDownStaysRemoved(t *testing.T) {
 	})
 }
 
+// What the network says of a contact while the user blocks and unblocks him as
+// old clients do, in two steps each, must not get in between.
+func TestRosterLeavesTheAllowListToTheUser(t *testing.T) {
+	on(t, func(t *testing.T, b *box) {
+		b.user("alice@hotmail.com")
+		b.linked("alice@hotmail.com")
+		bob := im.Contact{Person: wirePerson("bob@wire.test"), Follows: true, Followed: true}
+		roster := func() {
+			b.in(im.Roster{Full: true, Items: []im.Contact{bob}})
+			synctest.Wait()
+		}
+		roster()
+		s, _ := b.signOn("alice@hotmail.com")
+		for _, step := range []struct {
+			l    List
+			add  bool
+			want List
+		}{{AL, false, FL | RL}, {BL, true, FL | RL | BL}, {BL, false, FL | RL}, {AL, true, FL | RL | AL}} {
+			if step.add {
+				must(s.Add(t.Context(), step.l, bob.ID, 0))
+			} else {
+				must(s.Remove(t.Context(), step.l, bob.ID, 0, false))
+			}
+			roster()
+			if got := s.Lists().Contacts[0].Lists; got != step.want {
+				t.Fatalf("after %+v bob is on %b", step, got)
+			}
+		}
+	})
+}
+
 func TestRosterThatLosesMoreThanHalfIsKept(t *testing.T) {
 	on(t, func(t *testing.T, b *box) {
 		b.user("alice@hotmail.com")

@@ -60,15 +60,20 @@ func (p *port) listed(a *account) (n int) {
 	return n
 }
 
-// listsOf says on which lists a network's contact belongs (MAPPING.md §2). A
-// block made here stays: not every network knows blocks.
+// listsOf says on which lists a network's contact belongs (MAPPING.md §2). The
+// allow list is the user's, who may take people off it; only who comes onto
+// another list comes onto it too. A block made here stays: not every network
+// knows blocks.
 func listsOf(item im.Contact, had List) List {
-	l := had & BL
+	l := had & (AL | BL)
 	if item.Follows {
-		l |= FL | AL
+		l |= FL
 	}
 	if item.Followed {
-		l |= AL | RL
+		l |= RL
+	}
+	if l&^had != 0 {
+		l |= AL
 	}
 	if item.Asked {
 		l |= RL | PL
