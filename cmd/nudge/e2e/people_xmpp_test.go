@@ -14,11 +14,25 @@ type xmppPeer struct {
 	me, friend person
 }
 
-func joinXMPP(t testing.TB, p person) *xmppPeer {
+func joinXMPP(t testing.TB, p person, flags ...string) *xmppPeer {
 	t.Helper()
 	s := p.server
-	l := startPeer(t, p.User, "xmpp_peer.py", p.ID, p.Password, "127.0.0.1", fmt.Sprint(s.Port), s.settings.PKI.CA)
-	return &xmppPeer{lines: l, me: p}
+	args := append(flags, p.ID, p.Password, "127.0.0.1", fmt.Sprint(s.Port), s.settings.PKI.CA)
+	return &xmppPeer{lines: startPeer(t, p.User, "xmpp_peer.py", args...), me: p}
+}
+
+// arrived waits until the friend's server has stored what the person said to
+// him: some answer the person before.
+func (x *xmppPeer) arrived(t testing.TB, text string) {
+	t.Helper()
+	quiet := joinXMPP(t, x.friend, "--quiet")
+	quiet.friend = x.me
+	check(t, eventually(patience, func() error {
+		if texts := quiet.Archive(t); !slices.Contains(texts, text) {
+			return fmt.Errorf("%q is not in the archive of %s: %q", text, x.friend.ID, texts)
+		}
+		return nil
+	}))
 }
 
 // meet makes friend and the person see each other; friend's side is played by

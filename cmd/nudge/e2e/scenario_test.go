@@ -189,6 +189,9 @@ func (sc *scene) stepOffline(t *testing.T) {
 	sc.client.Close()
 	check(t, sc.bob.Sees(ctx, mark, "offline"))
 	check(t, sc.bob.Say(ctx, "read this tomorrow"))
+	if x, ok := sc.bob.(*xmppPeer); ok {
+		x.arrived(t, "read this tomorrow")
+	}
 	sc.again(t, "NLN")
 	text, err := sc.hears(ctx, 0, sc.bob.Person(), "read this tomorrow")
 	check(t, err)

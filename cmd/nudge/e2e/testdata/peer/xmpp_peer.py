@@ -1,11 +1,12 @@
 #!/usr/bin/python3
-"""A person on XMPP (slixmpp) for the tests: xmpp_peer.py JID PASSWORD HOST PORT CA
+"""A person on XMPP (slixmpp) for the tests: xmpp_peer.py [--quiet] JID PASSWORD HOST PORT CA
 
 Signs in, accepts and returns subscriptions, reports what arrives, and signs in
 again whenever the connection is lost. A message counts as sent when the server
 has answered a ping that follows it in the same stream: event `acked`. (Stream
 management would say the same, but slixmpp 1.8 loses count over a reconnect, and
-with it nothing is sent a second time behind the test's back.)
+with it nothing is sent a second time behind the test's back.) With --quiet it
+only looks: nobody sees it, and no message comes to it.
 
 Commands: msg to body | state to state | attention to | presence show status
 type | subscribe to | unsubscribe to | remove to | accept on | roster |
@@ -30,7 +31,7 @@ class Peer(slixmpp.ClientXMPP):
         super().__init__(a.jid, a.password)
         self.endpoint = (a.host, a.port)
         self.ca_certs = a.ca
-        self.leaving = False
+        self.leaving, self.quiet = False, a.quiet
         for plugin in PLUGINS:
             self.register_plugin(plugin)
         self["xep_0184"].auto_ack = True
@@ -53,7 +54,8 @@ class Peer(slixmpp.ClientXMPP):
 
     async def started(self, _):
         await self.get_roster()
-        self.send_presence()
+        if not self.quiet:
+            self.send_presence()
         emit("online", jid=self.boundjid.full, roster=self.entries())
 
     def lost(self, reason):
@@ -133,6 +135,7 @@ class Peer(slixmpp.ClientXMPP):
 
 def main():
     p = argparse.ArgumentParser()
+    p.add_argument("--quiet", action="store_true")
     for name in ("jid", "password", "host"):
         p.add_argument(name)
     p.add_argument("port", type=int)
