@@ -249,3 +249,17 @@ func FuzzSync(f *testing.F) {
 		mem.list(time.Now(), time.Minute)
 	})
 }
+
+func TestTrail(t *testing.T) {
+	var tr trail
+	at := time.Unix(1000, 0)
+	for _, c := range []struct {
+		after time.Duration
+		since string
+		want  string
+	}{{0, "a", "a"}, {time.Second, "b", "a"}, {10 * time.Second, "c", "a"}, {25 * time.Second, "d", "b"}, {31 * time.Second, "e", "c"}, {time.Hour, "f", "e"}} {
+		if got := tr.behind(c.since, at.Add(c.after)); got != c.want {
+			t.Errorf("after %v the mark is %q, want %q", c.after, got, c.want)
+		}
+	}
+}

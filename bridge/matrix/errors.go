@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"maunium.net/go/mautrix"
@@ -33,7 +34,7 @@ func status(err error) int {
 
 // passing tells whether err may be gone when the same request is repeated:
 // no answer, an answer that is not from the homeserver, or 429. An internal
-// error of the homeserver (500) is not in general: see internalTries.
+// error of the homeserver (500) is not: repeating would block everything else.
 func passing(err error) bool {
 	var h mautrix.HTTPError
 	if !errors.As(err, &h) {
@@ -81,22 +82,53 @@ func retryAfter(err error) time.Duration {
 	return 0
 }
 
-// internalTries is how often a request may end in an internal error. A server
-// that is shutting down answers so for a moment; but one that stumbles over this
-// very request always will, and must not hold up everything behind it.
-const internalTries = 5
+// untaken tells whether the server says that it did not act on a request. After
+// any other failure nobody knows: an event may be in the room although no answer
+// came, and there are servers that then take the same transaction id again.
+func untaken(err error) bool {
+	switch status(err) {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		return true
+	}
+	return false
+}
+
+// maxStumbles is how often one message may end in an internal error of the
+// server. One that is shutting down answers so for a moment; but one that
+// stumbles over this very message always will, and must not hold up all others.
+const maxStumbles = 5
+
+// stumbles counts internal errors by message, over the links of a network.
+type stumbles struct {
+	mu sync.Mutex
+	by map[string]int
+}
+
+// again notes one more and tells whether it was one too many.
+func (s *stumbles) again(msg string) (tooMany bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.by == nil {
+		s.by = map[string]int{}
+	}
+	if s.by[msg]++; s.by[msg] < maxStumbles {
+		return false
+	}
+	delete(s.by, msg)
+	return true
+}
 
 // retry repeats do until it succeeds, ctx is done, or the error will not pass.
 func (l *link) retry(ctx context.Context, do func() error) error {
-	internal := 0
+	return l.retryIf(ctx, passing, do)
+}
+
+// retryIf repeats do until it succeeds, ctx is done, or the error is none of
+// those that may be repeated.
+func (l *link) retryIf(ctx context.Context, may func(error) bool, do func() error) error {
 	for attempt := 0; ; attempt++ {
 		err := do()
-		if status(err) == http.StatusInternalServerError {
-			internal++
-		} else if !passing(err) {
-			return err
-		}
-		if err == nil || ctx.Err() != nil || internal >= internalTries {
+		if err == nil || ctx.Err() != nil || !may(err) {
 			return err
 		}
 		if err := sleep(ctx, waitFor(err, attempt, l.net.pause)); err != nil {

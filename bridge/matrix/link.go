@@ -33,6 +33,7 @@ type link struct {
 	mem   *memory
 	track *tracker
 	soon  *announcer
+	trail trail
 
 	out     chan delivery // to the emitter
 	changed chan struct{} // memory changed without a delivery: look again

@@ -57,12 +57,14 @@ import (
 const Name = "matrix"
 
 // Network is the Matrix network; make it with New. It holds only what all
-// links share: the connection pool and the turn for big first syncs.
+// links share: the connection pool, the turn for big first syncs, and which
+// messages a server stumbled over.
 type Network struct {
 	log       *slog.Logger
 	transport *http.Transport
 	firstSync chan struct{} // one at a time: a first sync may be 48 MiB
 	pause     time.Duration // first wait after a failed request, doubled each time
+	stumbles  stumbles
 }
 
 // New makes the network. Logs carry no message bodies and no secrets.

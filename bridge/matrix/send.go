@@ -18,7 +18,9 @@ var refusedEncrypted = &im.Refused{Text: "This conversation is end-to-end encryp
 	"Use another Matrix app for it, or start an unencrypted conversation with this contact there."}
 
 // send carries a message out. It returns when the server has it: waiting here
-// is what keeps a conversation in order through rate limits and outages.
+// is what keeps a conversation in order through rate limits. When nobody knows
+// whether the server took it, the link ends: the next one looks for its echo
+// before the hub sends it again.
 func (l *link) send(ctx context.Context, m im.Message) error {
 	to := l.track.event(m.Rel.To)
 	if m.Rel.Kind == im.Resolve || m.Rel.Kind != im.NoRel && to == "" {
@@ -33,7 +35,7 @@ func (l *link) send(ctx context.Context, m im.Message) error {
 	}
 	l.track.pend(m.ID, m.Conv)
 	var sent id.EventID
-	err = l.retry(ctx, func() (err error) {
+	err = l.retryIf(ctx, untaken, func() (err error) {
 		if encrypted, _ := l.mem.secrecy(r); encrypted {
 			return refusedEncrypted // became so while we waited
 		}
@@ -77,6 +79,8 @@ func (l *link) notSent(ctx context.Context, msg string, r id.RoomID, err error) 
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case tokenRefused(err), passing(err):
+		return err
+	case status(err) == http.StatusInternalServerError && !l.net.stumbles.again(msg):
 		return err
 	}
 	l.track.settle(msg)

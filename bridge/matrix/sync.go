@@ -29,6 +29,9 @@ func (l *link) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if since != "" {
+		l.trail.behind(since, time.Now())
+	}
 	defer func() {
 		if err := l.mem.flush(context.WithoutCancel(ctx), l.kv); err != nil {
 			l.log.Debug("last write of what is known of rooms", "err", err)
@@ -98,6 +101,29 @@ func (l *link) position() (string, error) {
 
 func (l *link) mark(next string) []byte { return []byte(string(l.cli.UserID) + " " + next) }
 
+// overlap is how far the mark stays behind: a server that goes down may answer a
+// /sync with half of what there is and the position after all of it. The next
+// link asks from before that, and the hub knows what it has seen.
+const overlap = 20 * time.Second
+
+// trail is the positions of the last while, oldest first. The sync loop owns it.
+type trail []step
+
+type step struct {
+	since string
+	at    time.Time
+}
+
+// behind notes a position and returns the newest that is old enough to go on
+// from, or the oldest there is.
+func (t *trail) behind(since string, now time.Time) string {
+	*t = append(*t, step{since, now})
+	for len(*t) > 1 && now.Sub((*t)[1].at) >= overlap {
+		*t = (*t)[1:]
+	}
+	return (*t)[0].since
+}
+
 // next does one /sync and hands over what it brought. It returns the position
 // after it.
 func (l *link) next(ctx context.Context, since string, req mautrix.ReqSync) (string, error) {
@@ -118,7 +144,8 @@ func (l *link) next(ctx context.Context, since string, req mautrix.ReqSync) (str
 		l.poke() // presence that is inferred fades with time
 		return since, nil
 	}
-	return resp.NextBatch, l.deliver(ctx, delivery{events: events, mark: l.mark(resp.NextBatch)})
+	mark := l.mark(l.trail.behind(resp.NextBatch, time.Now()))
+	return resp.NextBatch, l.deliver(ctx, delivery{events: events, mark: mark})
 }
 
 // polled is poll, tried again when the failure may pass. A link that can't

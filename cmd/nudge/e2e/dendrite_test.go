@@ -19,7 +19,8 @@ import (
 
 const dendritePackage = "github.com/element-hq/dendrite/cmd/dendrite"
 
-// dendriteBinary builds Dendrite with the nested module homeserver, unless the
+// dendriteBinary builds Dendrite with the nested module homeserver (with cgo: its
+// SQLite without breaks for good when a request is cut), unless the
 // cache has one made from the same go.sum.
 var dendriteBinary = sync.OnceValues(func() (string, error) {
 	module, err := filepath.Abs("homeserver")
@@ -35,7 +36,7 @@ var dendriteBinary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	sum := sha256.Sum256(sums)
-	file := filepath.Join(cache, "nudge-e2e", "dendrite-"+hex.EncodeToString(sum[:8]))
+	file := filepath.Join(cache, "nudge-e2e", "dendrite-cgo-"+hex.EncodeToString(sum[:8]))
 	if _, err := os.Stat(file); err == nil {
 		return file, nil
 	}
@@ -45,7 +46,7 @@ var dendriteBinary = sync.OnceValues(func() (string, error) {
 	fresh := fmt.Sprintf("%s.%d", file, os.Getpid()) // two test runs may build at once
 	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", fresh, dendritePackage)
 	cmd.Dir = module
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=1", "GOFLAGS=", "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building Dendrite: %w\n%s", err, out)
 	}
