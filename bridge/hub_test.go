@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -502,6 +503,35 @@ func TestOutgoingSurvivesALostLink(t *testing.T) {
 		time.Sleep(time.Minute)
 		if got := of[im.Message](b.wire.sent()); len(got) != 0 {
 			t.Errorf("confirmed messages go out again: %+v", got)
+		}
+	})
+}
+
+// A link that is up and does not answer, as after a cut that nobody noticed yet.
+func TestUnansweredMessageIsAcknowledgedFromDisk(t *testing.T) {
+	on(t, func(t *testing.T, b *box) {
+		seat, _ := guestSeat(t, b)
+		b.wire.set(func(w *wire) { w.mute = true })
+		var acked atomic.Int32
+		seat.Send(im.Message{Text: "hello"}, func(err error) {
+			if acked.Add(1); err != nil {
+				t.Error(err)
+			}
+		})
+		time.Sleep(answerWithin - time.Second)
+		if acked.Load() != 0 {
+			t.Error("acknowledged before it is anywhere")
+		}
+		time.Sleep(2 * time.Second)
+		if n := acked.Load(); n != 1 {
+			t.Errorf("acknowledged %d times", n)
+		}
+		first := of[im.Message](b.wire.sent())
+		b.restart()
+		b.wire.set(func(w *wire) { w.mute = false })
+		time.Sleep(time.Minute)
+		if got := of[im.Message](b.wire.sent()); len(first) != 1 || len(got) != 1 || got[0].ID != first[0].ID {
+			t.Errorf("first %+v, after a restart %+v", first, got)
 		}
 	})
 }

@@ -5,14 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"nudge/bridge/im"
 	"nudge/store"
 )
 
 // send is a Message or ContactEdit that the network has not confirmed. A
-// message goes to disk only when the link is down (its sender gets his ACK
-// then); an edit always. The hub's lock guards it.
+// message goes to disk only when the link is down or does not answer (its
+// sender gets his ACK then); an edit always. The hub's lock guards it.
 type send struct {
 	user    string
 	id      string
@@ -22,7 +23,12 @@ type send struct {
 	ack     func(error) // nil once called, or when nobody waits
 	shelved bool        // on its way to the outbox, or in it
 	over    bool        // confirmed or failed
+	limit   *time.Timer // until it is shelved although the link is up
 }
+
+// answerWithin is how long a network may take to confirm a message before it
+// goes to disk, so that its sender need not wait longer.
+const answerWithin = 5 * time.Second
 
 // keepSent is how many confirmed messages are remembered for failures that the
 // network reports late.
@@ -48,6 +54,15 @@ func (p *port) submit(user string, ev im.Event, ack func(error)) {
 	if p.up {
 		p.carry(s)
 	}
+	if !s.shelved {
+		s.limit = time.AfterFunc(answerWithin, func() {
+			p.hub.mu.Lock()
+			defer p.hub.mu.Unlock()
+			if !s.over && !p.hub.closed {
+				p.shelve(s)
+			}
+		})
+	}
 }
 
 // restore takes a send from the outbox of a former run.
@@ -69,6 +84,7 @@ func (p *port) shelve(s *send) {
 		return
 	}
 	s.shelved = true
+	s.stopLimit()
 	e := store.Entry{Seq: s.seq, Net: p.net, ID: s.id, Mark: s.mark, Data: encode(s.ev)}
 	if p.user == "" {
 		e.Net = s.user // a shared link's outbox holds everybody's: restore needs to know whose
@@ -92,6 +108,12 @@ func (p *port) shelve(s *send) {
 	})
 }
 
+func (s *send) stopLimit() {
+	if s.limit != nil {
+		s.limit.Stop()
+	}
+}
+
 // acknowledge tells the sender once what became of s. The lock is held.
 func (s *send) acknowledge(err error) {
 	if s.ack != nil {
@@ -104,6 +126,7 @@ func (s *send) acknowledge(err error) {
 // finish takes s off the books. The lock is held.
 func (p *port) finish(s *send) {
 	s.over = true
+	s.stopLimit()
 	p.sends = slices.DeleteFunc(p.sends, func(o *send) bool { return o == s })
 	if s.shelved {
 		owner, net, id := p.user, p.net, s.id

@@ -1,6 +1,7 @@
 package xmpp
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -270,6 +271,50 @@ func TestVeiled(t *testing.T) {
 		}
 		s.bobSays("two")
 		equal(t, "said", said(s.events()), "[two]")
+	})
+}
+
+// Who begins to hide need not wait as long for messages as nobody would.
+func TestHiddenAfterNobody(t *testing.T) {
+	play(t, xmpptest.Options{}, im.Offline, func(s *scene) {
+		pass(30 * time.Second)
+		s.events()
+		s.show(im.Hidden)
+		s.bobSays("one")
+		pass(pollHidden + time.Second)
+		equal(t, "said", said(s.events()), "[one]")
+	})
+}
+
+// A blocked contact sees the account leave and come back, and what he shows
+// afterwards is known, whatever the server says by itself.
+func TestPresenceOverABlock(t *testing.T) {
+	play(t, xmpptest.Options{}, im.Online, func(s *scene) {
+		edit := func(op im.EditOp) {
+			s.handle(im.ContactEdit{ID: "e", Op: op, Who: im.Contact{Person: im.Person{Addr: im.Addr{Net: Name, ID: "bob@chat.test"}}}})
+		}
+		types := func() (out []string) {
+			for _, n := range hears(s.bob, "presence") {
+				out = append(out, cmp.Or(stream.Attr(n, "type"), "available"))
+			}
+			return out
+		}
+		pass(silence + time.Second)
+		types()
+		s.events()
+		edit(im.Block)
+		equal(t, "bob saw", types(), "[unavailable]")
+		s.bob.Send("<presence><show>away</show></presence>")
+		equal(t, "bob, blocked", last(s.events()), -1)
+		edit(im.Unblock)
+		equal(t, "bob saw", types(), "[available]")
+		equal(t, "bob", last(s.events()), int(im.Away))
+		edit(im.Block)
+		s.bob.Quit()
+		edit(im.Unblock)
+		equal(t, "bob, not asked long ago", last(s.events()), -1)
+		pass(silence + time.Second)
+		equal(t, "bob", last(s.events()), int(im.Offline))
 	})
 }
 

@@ -122,7 +122,8 @@ func (s *Server) carbons(a *account, x *session, kind string, n *stanza.Node) {
 	}
 }
 
-// presence handles own presence, probes and subscriptions.
+// presence handles own presence, probes and subscriptions. A block keeps
+// presence back, but tells nobody that it began or ended, like ejabberd's.
 func (s *Server) presence(a *account, x *session, n *stanza.Node) {
 	to, typ := attr(n, "to"), attr(n, "type")
 	if to != "" {
@@ -164,7 +165,7 @@ func (s *Server) broadcast(a *account, x *session, n *stanza.Node) {
 	c := clone(n)
 	c.Attrs = set(c.Attrs, "from", x.full())
 	for jid, i := range a.roster {
-		if b := s.local(jid); b != nil && (i.sub == "from" || i.sub == "both") {
+		if b := s.local(jid); b != nil && (i.sub == "from" || i.sub == "both") && !a.blocked[jid] && !b.blocked[x.bare()] {
 			for _, y := range b.sessions {
 				if y.prio > -128 {
 					y.give(c)
@@ -227,6 +228,18 @@ func (s *Server) directed(a *account, x *session, to, typ string, n *stanza.Node
 		if theirs != nil {
 			theirs.ask, theirs.sub = "", map[string]string{"to": "none", "both": "from", "from": "from", "none": "none"}[theirs.sub]
 		}
+	case "", "unavailable":
+		if b == nil || a.blocked[bare] || b.blocked[x.bare()] {
+			return
+		}
+		c := clone(n)
+		c.Attrs = set(c.Attrs, "from", x.full())
+		for _, y := range b.sessions {
+			if y.prio > -128 {
+				y.give(c)
+			}
+		}
+		return
 	default:
 		return
 	}
