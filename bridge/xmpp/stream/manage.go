@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"encoding/xml"
 	"fmt"
 	"strconv"
 	"time"
@@ -76,11 +77,19 @@ func (m *management) enabled(n *stanza.Node) {
 	}
 }
 
-// take removes what the server handled and returns whom to tell.
-func (m *management) take(h uint32) (tell []func()) {
+// errCount ends a stream whose counts do not agree any more: nothing that is
+// sent on it could ever be settled (XEP-0198 §4).
+var errCount = brokenError("it counts stanzas that were not sent")
+
+// take removes what the server handled and returns whom to tell. A count below
+// what is known says nothing new; one above what was sent is errCount.
+func (m *management) take(h uint32) (tell []func(), err error) {
+	if !reached(h, m.acked) {
+		return nil, nil
+	}
 	n := h - m.acked
 	if n > uint32(len(m.out)) {
-		return nil // older than what we know, or nonsense
+		return nil, errCount
 	}
 	for _, s := range m.out[:n] {
 		if s.acked != nil {
@@ -88,7 +97,7 @@ func (m *management) take(h uint32) (tell []func()) {
 		}
 	}
 	m.out, m.acked = m.out[n:], h
-	return tell
+	return tell, nil
 }
 
 func call(fs []func()) {
@@ -98,20 +107,22 @@ func call(fs []func()) {
 }
 
 // managed handles <r/> and <a/>.
-func (s *Stream) managed(n *stanza.Node) {
+func (s *Stream) managed(n *stanza.Node) error {
 	s.mu.Lock()
 	var tell []func()
+	var broken error
 	switch n.XMLName.Local {
 	case "r":
 		s.sm.asked, s.sm.upTo = true, s.sm.in.received()
 		s.acknowledge()
 	case "a":
 		if h, err := strconv.ParseUint(Attr(n, "h"), 10, 32); err == nil {
-			tell = s.sm.take(uint32(h))
+			tell, broken = s.sm.take(uint32(h))
 		}
 	}
 	s.mu.Unlock()
 	call(tell)
+	return broken
 }
 
 // settled notes that a stanza need not come again, and tells the server when
@@ -146,7 +157,7 @@ func (s *Stream) acknowledge() {
 
 // resume mends a cut line: it connects again, at growing intervals, for as
 // long as the server keeps the session, and sends again what the server did
-// not handle.
+// not handle. A line that is cut before the server's answer is tried again too.
 func (s *Stream) resume() (*wire, error) {
 	within := s.cfg.ResumeWithin
 	s.mu.Lock()
@@ -160,7 +171,10 @@ func (s *Stream) resume() (*wire, error) {
 	for pause := 250 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		w, err := s.signIn(ctx)
 		if err == nil {
-			return s.resumeOn(ctx, w)
+			var answer *stanza.Node
+			if answer, err = s.askResume(ctx, w); err == nil {
+				return s.resumed(w, answer)
+			}
 		}
 		if failed = err; kindOf(err) != Network {
 			return nil, err
@@ -175,10 +189,11 @@ func (s *Stream) resume() (*wire, error) {
 	}
 }
 
-// resumeOn asks for the old session on a logged-in wire. The count it gives is
-// of all that came, and acknowledges it: what is not settled yet is still in
-// this process, and should that end within the second, in the archive.
-func (s *Stream) resumeOn(ctx context.Context, w *wire) (*wire, error) {
+// askResume asks for the old session on a logged-in wire and returns the
+// answer. The count it gives is of all that came, and acknowledges it: what is
+// not settled yet is still in this process, and should that end within the
+// second, in the archive.
+func (s *Stream) askResume(ctx context.Context, w *wire) (*stanza.Node, error) {
 	stop := context.AfterFunc(ctx, func() { w.conn.SetDeadline(time.Unix(1, 0)) })
 	s.mu.Lock()
 	h, id := s.sm.in.received(), s.sm.id
@@ -195,16 +210,25 @@ func (s *Stream) resumeOn(ctx context.Context, w *wire) (*wire, error) {
 		w.conn.Close()
 		return nil, explain(s.cfg.JID.Domain, err)
 	}
-	resumed := n.XMLName.Space == nsSM && n.XMLName.Local == "resumed"
-	theirs, err := strconv.ParseUint(Attr(n, "h"), 10, 32)
+	return n, nil
+}
+
+// resumed goes on with the old session when the server's answer allows it. A
+// refusal may also say how far the server came.
+func (s *Stream) resumed(w *wire, answer *stanza.Node) (*wire, error) {
+	resumed := answer.XMLName == (xml.Name{Space: nsSM, Local: "resumed"})
+	counts := resumed || answer.XMLName == (xml.Name{Space: nsSM, Local: "failed"})
+	h, err := strconv.ParseUint(Attr(answer, "h"), 10, 32)
 	s.mu.Lock()
 	var tell []func()
-	if err == nil { // also a refusal may say how far the server came
-		tell = s.sm.take(uint32(theirs))
+	var broken error
+	if err == nil && counts {
+		tell, broken = s.sm.take(uint32(h))
 	}
-	if resumed && !s.closed {
+	goOn := resumed && broken == nil && !s.closed
+	if goOn {
 		s.wire = w
-		s.sm.told = h
+		s.sm.told = s.sm.in.received()
 		for _, o := range s.sm.out {
 			s.write(w, o.xml)
 		}
@@ -212,13 +236,15 @@ func (s *Stream) resumeOn(ctx context.Context, w *wire) (*wire, error) {
 			s.write(w, []byte(request))
 		}
 	}
-	closed := s.closed
 	s.mu.Unlock()
 	call(tell)
-	if !resumed || closed {
-		w.conn.Close()
-		return nil, &Error{Kind: Network, Text: "The chat server did not keep the session while the line was cut. A new one is made by itself."}
+	if goOn {
+		s.cfg.Log.Debug("the line to the chat server was mended")
+		return w, nil
 	}
-	s.cfg.Log.Debug("the line to the chat server was mended")
-	return w, nil
+	w.conn.Close()
+	if resumed && broken != nil {
+		return nil, broken
+	}
+	return nil, &Error{Kind: Network, Text: "The chat server did not keep the session while the line was cut. A new one is made by itself."}
 }

@@ -98,7 +98,7 @@ func (s *Stream) fence(acked func()) []byte {
 	iq := ping(s.cfg.JID.Domain)
 	s.waiting[iq.Id] = waiter{iq.To, func(*stanza.Node) {
 		s.mu.Lock()
-		tell := s.sm.take(at)
+		tell, _ := s.sm.take(at) // our own count
 		s.mu.Unlock()
 		call(tell)
 	}}

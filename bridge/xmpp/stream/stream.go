@@ -234,7 +234,9 @@ func (s *Stream) read(w *wire) error {
 		}
 		switch n.XMLName.Space {
 		case nsSM:
-			s.managed(n)
+			if err := s.managed(n); err != nil {
+				return err
+			}
 		case stanza.NSStream:
 			if n.XMLName.Local == "error" {
 				return streamError(n)

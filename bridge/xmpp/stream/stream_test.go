@@ -259,6 +259,64 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// A line cut again before the server's answer is mended all the same.
+func TestCutWhileResuming(t *testing.T) {
+	srv := server(t, xmpptest.Options{})
+	bob := srv.Peer("bob", "pc")
+	s, _ := dial(t, config(srv))
+	acked := make(chan string, 10)
+	send := func(id string) {
+		t.Helper()
+		if err := s.Send(message("bob@chat.test/pc", id, "x"), func() { acked <- id }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send("1")
+	<-acked
+	srv.LoseResumed()
+	srv.Cut()
+	send("2")
+	send("3")
+	for _, want := range []string{"2", "3"} {
+		select {
+		case g := <-acked:
+			if g != want {
+				t.Fatal("acked", g, "want", want)
+			}
+		case <-s.Done():
+			t.Fatal(s.Wait())
+		}
+	}
+	for _, want := range []string{"1", "2", "3"} {
+		if g := Attr(<-bob.In, "id"); g != want {
+			t.Fatal("came", g, "want", want)
+		}
+	}
+	if n := len(bob.In); n > 0 {
+		t.Errorf("%d came twice", n)
+	}
+}
+
+// A server that counts what was never sent can settle nothing any more: the
+// stream ends, and what is open is sought in the archive by the next.
+func TestCountTooHigh(t *testing.T) {
+	srv := server(t, xmpptest.Options{})
+	s, _ := dial(t, config(srv))
+	srv.Push("alice", "<a xmlns='urn:xmpp:sm:3' h='4294967295'/>") // behind what is known, by wrapping around
+	if err := s.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	srv.Push("alice", "<a xmlns='urn:xmpp:sm:3' h='1000'/>")
+	select {
+	case <-s.Done():
+	case <-time.After(20 * time.Second):
+		t.Fatal("the stream goes on")
+	}
+	if err := s.Wait(); kindOf(err) != Protocol {
+		t.Error(err)
+	}
+}
+
 func TestResumeForgotten(t *testing.T) {
 	srv := server(t, xmpptest.Options{})
 	s, _ := dial(t, config(srv))

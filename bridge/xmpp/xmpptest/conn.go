@@ -292,7 +292,7 @@ func (k *conn) stanza(n *stanza.Node) error {
 	defer k.s.mu.Unlock()
 	a := k.s.accounts[k.user]
 	switch {
-	case n.XMLName.Space == "urn:xmpp:sm:3":
+	case n.XMLName.Space == nsSM && (k.x != nil || n.XMLName.Local == "resume"):
 		k.managed(a, n)
 	case k.x == nil:
 		b := child(n, "urn:ietf:params:xml:ns:xmpp-bind", "bind")
@@ -319,13 +319,18 @@ func (k *conn) stanza(n *stanza.Node) error {
 		k.s.handle(a, k.x, n)
 		if k.s.lose && n.XMLName.Local == "message" && child(n, stanza.NSClient, "body") != nil {
 			k.s.lose, k.x.sm = false, false
-			k.mu.Lock()
-			k.muted = true
-			k.mu.Unlock()
-			k.raw.Close()
+			k.lose()
 		}
 	}
 	return nil
+}
+
+// lose cuts the line before what was not written yet.
+func (k *conn) lose() {
+	k.mu.Lock()
+	k.muted = true
+	k.mu.Unlock()
+	k.raw.Close()
 }
 
 func (k *conn) managed(a *account, n *stanza.Node) {
@@ -347,11 +352,17 @@ func (k *conn) managed(a *account, n *stanza.Node) {
 					k.raw.Close() // as Prosody does
 					return
 				}
-				if x.k != nil {
+				if x.k != nil { // nothing that it still reads may count once h is told
 					x.k.raw.Close()
+					x.k.x = nil
 				}
 				x.k, k.x = k, x
 				x.ack(h)
+				if k.s.loseResumed {
+					k.s.loseResumed = false
+					k.lose()
+					return
+				}
 				k.write(fmt.Sprintf("<resumed xmlns='urn:xmpp:sm:3' previd='%s' h='%d'/>", x.id, x.in))
 				for _, o := range x.unacked {
 					k.write(o)

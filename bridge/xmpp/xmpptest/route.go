@@ -14,6 +14,7 @@ const (
 	nsForward  = "urn:xmpp:forward:0"
 	nsHints    = "urn:xmpp:hints"
 	nsMAM      = "urn:xmpp:mam:2"
+	nsSM       = "urn:xmpp:sm:3"
 	nsRSM      = "http://jabber.org/protocol/rsm"
 	nsBlocking = "urn:xmpp:blocking"
 	nsPrivacy  = "jabber:iq:privacy"

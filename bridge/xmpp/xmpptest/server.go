@@ -64,6 +64,8 @@ type Server struct {
 	downs    bool // refuses connections
 	stalled  bool // writes nothing
 	lose     bool // cut after the next message
+
+	loseResumed bool // cut after the next resumption
 }
 
 // account is one user with what the server keeps for him.
@@ -240,6 +242,14 @@ func (s *Server) LoseAck() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lose = true
+}
+
+// LoseResumed makes the server resume the next session that asks for it, and
+// cut the line before it says so.
+func (s *Server) LoseResumed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.loseResumed = true
 }
 
 // Forget drops the sessions that wait to be resumed.
