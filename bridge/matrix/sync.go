@@ -77,10 +77,24 @@ func (l *link) catchUp(ctx context.Context, since string) (string, error) {
 		next, err = l.next(ctx, "", mautrix.ReqSync{FilterID: filterFirst})
 		<-l.net.firstSync
 	}
+	if err == nil {
+		next, err = l.awaitEchoes(ctx, next)
+	}
 	if err != nil {
 		return "", err
 	}
 	return next, l.deliver(ctx, delivery{events: []im.Event{state}})
+}
+
+// awaitEchoes gives a server that has just come back a moment to work off what
+// it had queued: events that a former link sent and that nobody answered for may
+// turn up only now, and would else be sent a second time.
+func (l *link) awaitEchoes(ctx context.Context, since string) (string, error) {
+	var err error
+	for end := time.Now().Add(3 * l.net.pause); err == nil && l.track.open() > 0 && time.Now().Before(end); {
+		since, err = l.next(ctx, since, mautrix.ReqSync{Since: since, FilterID: filterFollow, Timeout: int(l.net.pause.Milliseconds())})
+	}
+	return since, err
 }
 
 var errNoPosition = errors.New("no position")

@@ -51,6 +51,13 @@ func (t *tracker) settle(msg string) (sent im.Receipt, ok bool) {
 	return im.Receipt{ID: msg, Conv: conv, State: im.Sent}, ok
 }
 
+// open is how many messages are without a receipt.
+func (t *tracker) open() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.pending)
+}
+
 // saw notes where an event was.
 func (t *tracker) saw(e id.EventID, r id.RoomID, reaction bool) {
 	t.mu.Lock()
