@@ -43,6 +43,14 @@ type box struct {
 // newBox starts a box without accounts.
 func newBox(t testing.TB) *box {
 	t.Helper()
+	b := prepareBox(t)
+	b.run(t)
+	return b
+}
+
+// prepareBox is a box with an empty data folder that does not run.
+func prepareBox(t testing.TB) *box {
+	t.Helper()
 	binary, err := boxBinary()
 	check(t, err)
 	dir, err := os.MkdirTemp(house.dir, "box-")
@@ -52,6 +60,12 @@ func newBox(t testing.TB) *box {
 		MSN: loopback(freePort()), HTTP: loopback(freePort()), HTTPS: loopback(freePort()),
 	}
 	check(t, os.Mkdir(b.Dir, 0o700))
+	return b
+}
+
+// run starts the box and ends it with the test.
+func (b *box) run(t testing.TB) {
+	t.Helper()
 	check(t, b.Start())
 	t.Cleanup(func() {
 		if err := b.Stop(); err != nil {
@@ -64,7 +78,6 @@ func newBox(t testing.TB) *box {
 			t.Errorf("the box panicked:\n%s", b.proc.tail(60))
 		}
 	})
-	return b
 }
 
 // Start runs the box and waits until it takes clients.

@@ -47,8 +47,12 @@ func (m *matrixPeer) meet(t testing.TB, friend person, encrypted bool) {
 	}
 	from := m.len()
 	check(t, matrixCall(friend.server, token, "POST", "createRoom", create, &room))
-	direct := map[string][]string{m.me.ID: {room.ID}}
-	check(t, matrixCall(friend.server, token, "PUT", "user/"+url.PathEscape(friend.ID)+"/account_data/m.direct", direct, nil))
+	direct, path := map[string][]string{}, "user/"+url.PathEscape(friend.ID)+"/account_data/m.direct"
+	if err := matrixCall(friend.server, token, "GET", path, nil, &direct); err != nil && !strings.Contains(err.Error(), "M_NOT_FOUND") {
+		t.Fatal(err)
+	}
+	direct[m.me.ID] = []string{room.ID}
+	check(t, matrixCall(friend.server, token, "PUT", path, direct, nil))
 	m.wait(t, from, "joining", func(e peerEvent) bool {
 		return e.Ev == "member" && e.Room == room.ID && e.User == m.me.ID && e.Membership == "join"
 	})

@@ -127,11 +127,17 @@ func eventually(limit time.Duration, try func() error) error {
 
 // run executes a program to its end and returns its standard output.
 func run(dir string, env []string, argv ...string) (string, error) {
+	return feed(dir, env, "", argv...)
+}
+
+// feed is run with something on standard input.
+func feed(dir string, env []string, stdin string, argv ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
 	var out, errs bytes.Buffer
+	cmd.Stdin = strings.NewReader(stdin)
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
 		return out.String(), fmt.Errorf("%s: %w\n%s%s", strings.Join(argv, " "), err, out.Bytes(), errs.Bytes())
