@@ -16,6 +16,11 @@
 // conversations keep their order, and the mark moves only then. Own messages
 // found in the archive settle what a former connection had sent. Then Up.
 //
+// Such an echo shows that our own server took a message. A server that is
+// killed after it filed the message for us and before it passed it on loses it
+// all the same; nobody can tell from here, and to send every doubtful message
+// again would double nearly all of them. Only the contact's receipt is proof.
+//
 // # Hidden
 //
 // Who is hidden or not there sends no presence at all: his contacts see him
