@@ -30,9 +30,10 @@ const (
 
 // mark is the position in the archive; its bytes are im.Batch.Mark.
 type mark struct {
-	ID     string    `json:"id"`     // the newest known, "" when the archive was empty
-	Stamp  time.Time `json:"at"`     // not later than any message that is not known; the server's clock
-	Recent []string  `json:"recent"` // the last ids, oldest first, ID among them
+	ID     string    `json:"id"`              // the newest known, "" when the archive was empty
+	Stamp  time.Time `json:"at"`              // not later than any message that is not known; the server's clock
+	Recent []string  `json:"recent"`          // the last that came, oldest first
+	First  string    `json:"first,omitempty"` // where the first mark was made, until Recent is full
 	valid  bool
 }
 
@@ -63,13 +64,14 @@ func (m *mark) advance(id string, at time.Time) {
 	m.Recent = append(m.Recent, id)
 	if extra := len(m.Recent) - overlap; extra > 0 {
 		m.Recent = slices.Delete(m.Recent, 0, extra)
+		m.First = ""
 	}
 }
 
 // from is where reading starts to find everything behind m.
 func (m *mark) from() archiveQuery {
-	q := archiveQuery{after: m.ID}
-	if len(m.Recent) > 0 {
+	q := archiveQuery{after: m.First}
+	if m.First == "" && len(m.Recent) > 0 {
 		q.after = m.Recent[0]
 	}
 	if !m.Stamp.IsZero() {
@@ -186,7 +188,7 @@ func (l *link) readArchive(first bool) error {
 		l.mu.Unlock()
 		open, oldest = l.trackUnsettled()
 	}
-	if !l.mark.valid {
+	if !l.mark.valid && oldest == nil {
 		return l.firstMark()
 	}
 	before := l.mark.ID
@@ -212,6 +214,9 @@ func (l *link) readArchive(first bool) error {
 		}
 		from.after = last
 	}
+	if !l.mark.valid {
+		return l.firstMark()
+	}
 	if l.mark.ID == before && !first {
 		return nil
 	}
@@ -219,6 +224,8 @@ func (l *link) readArchive(first bool) error {
 }
 
 // firstMark begins with what the archive has now: older messages are history.
+// The newest does not count as one that came: it may have waited for this
+// account at the server, and then comes now.
 func (l *link) firstMark() error {
 	results, _, _, err := l.page(archiveQuery{newest: true})
 	if err != nil {
@@ -228,7 +235,7 @@ func (l *link) firstMark() error {
 	l.mark.valid = true
 	for _, r := range results {
 		at, _ := stamp(stream.Child(r, nsForward, "forwarded"), time.Now())
-		l.mark.advance(stream.Attr(r, "id"), at)
+		l.mark.ID, l.mark.First, l.mark.Stamp = stream.Attr(r, "id"), stream.Attr(r, "id"), at
 	}
 	b := l.mark.encode()
 	l.mu.Unlock()
@@ -249,9 +256,9 @@ func (m *mark) fromEcho(u *im.Unsettled) archiveQuery {
 	sent, _ := u.Event.(im.Message)
 	start := sent.At.Add(-noMark)
 	switch {
-	case sent.At.IsZero(), m.Stamp.IsZero():
+	case sent.At.IsZero(), m.valid && m.Stamp.IsZero():
 		return archiveQuery{}
-	case m.Stamp.Add(-overlapTime).Before(start):
+	case m.valid && m.Stamp.Add(-overlapTime).Before(start):
 		return m.from()
 	}
 	return archiveQuery{start: start}
@@ -304,6 +311,7 @@ func (l *link) takePage(results []*stanza.Node, open map[string]string) error {
 				}
 			}
 			l.refs.add(id, h.conv(), h.ref, false)
+		case !l.mark.valid: // history
 		case !l.mark.has(id):
 			evs, to := l.digest(&h)
 			events = append(events, evs...)
@@ -311,7 +319,7 @@ func (l *link) takePage(results []*stanza.Node, open map[string]string) error {
 				confirm = append(confirm, to)
 			}
 		}
-		if id != "" {
+		if id != "" && l.mark.valid {
 			l.mark.advance(id, at)
 		}
 	}

@@ -391,6 +391,43 @@ func TestEchoBeforeTheMark(t *testing.T) {
 	})
 }
 
+// A crash before the first mark was on disk must not send anything twice.
+func TestEchoWithoutMark(t *testing.T) {
+	play(t, xmpptest.Options{}, im.Online, func(s *scene) {
+		s.bobSays("history")
+		pass(2 * noMark)
+		m := im.Message{ID: "o1", Conv: "bob@chat.test", At: time.Now(), Text: "was it sent?"}
+		s.handle(m)
+		s.link.Close()
+		s.events()
+		s.desk.mark, s.desk.open = nil, []im.Unsettled{{Event: m}}
+		s.connect()
+		ev := s.events()
+		equal(t, "receipts", of[im.Receipt](ev), "[{o1 bob@chat.test 0 <nil>}]")
+		equal(t, "said", said(ev), "[]")
+		if !decodeMark(s.desk.mark).valid {
+			t.Error("no mark")
+		}
+	})
+}
+
+// What waited at the server for the very first link comes, and once only.
+func TestWaitingBeforeTheFirstMark(t *testing.T) {
+	play(t, xmpptest.Options{}, im.Online, func(s *scene) {
+		s.link.Close()
+		s.desk.mark = nil
+		s.bobSays("one", "two")
+		s.events()
+		s.connect()
+		equal(t, "said", said(s.events()), "[one two]")
+		s.bobSays("three")
+		s.link.Close()
+		s.events()
+		s.connect()
+		equal(t, "said again", said(s.events()), "[]")
+	})
+}
+
 // Servers forget archive ids; one says so, another answers from the beginning.
 func TestMarkIsGone(t *testing.T) {
 	for _, fromStart := range []bool{false, true} {
