@@ -1,8 +1,11 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
+	"io"
 	"net"
+	"net/http"
 	"slices"
 	"sync"
 	"testing"
@@ -10,7 +13,7 @@ import (
 )
 
 // proxy stands between the box and a server: it can cut every connection and
-// refuse new ones, delay what passes, and keeps what the box sent.
+// refuse new ones, delay what passes, and keeps what went both ways.
 type proxy struct {
 	Addr string
 
@@ -23,6 +26,7 @@ type proxy struct {
 	delay time.Duration
 	open  map[net.Conn]bool
 	sent  []*bytes.Buffer // by connection: what the box sent
+	got   []*bytes.Buffer // by connection: what it was answered
 }
 
 func newProxy(t testing.TB, target string) *proxy {
@@ -73,6 +77,31 @@ func (p *proxy) Sent() (streams [][]byte) {
 	return streams
 }
 
+// Took tells whether the server answered 200 to an HTTP request with word in its
+// body.
+func (p *proxy) Took(word string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range p.sent {
+		out, in := bufio.NewReader(bytes.NewReader(p.sent[i].Bytes())), bufio.NewReader(bytes.NewReader(p.got[i].Bytes()))
+		for {
+			req, err := http.ReadRequest(out)
+			if err != nil {
+				break
+			}
+			body, _ := io.ReadAll(req.Body) // what was cut off has no answer either
+			resp, err := http.ReadResponse(in, req)
+			if err != nil {
+				break
+			}
+			if io.Copy(io.Discard, resp.Body); resp.StatusCode == http.StatusOK && bytes.Contains(body, []byte(word)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func reset(c net.Conn) {
 	if tc, ok := c.(*net.TCPConn); ok {
 		tc.SetLinger(0)
@@ -118,14 +147,15 @@ func (p *proxy) serve(c net.Conn) {
 	if !p.admit(s) {
 		return
 	}
-	record := &bytes.Buffer{}
+	record, answers := &bytes.Buffer{}, &bytes.Buffer{}
 	p.mu.Lock()
 	p.sent = append(p.sent, record)
+	p.got = append(p.got, answers)
 	p.mu.Unlock()
 	back := make(chan struct{})
 	go func() {
 		defer close(back)
-		p.pass(c, s, nil)
+		p.pass(c, s, answers)
 	}()
 	p.pass(s, c, record)
 	<-back
@@ -138,9 +168,7 @@ func (p *proxy) pass(to, from net.Conn, record *bytes.Buffer) {
 		n, err := from.Read(buf)
 		p.mu.Lock()
 		delay := p.delay
-		if record != nil {
-			record.Write(buf[:n])
-		}
+		record.Write(buf[:n])
 		p.mu.Unlock()
 		time.Sleep(delay)
 		if n > 0 {
