@@ -36,10 +36,11 @@ type conn struct {
 
 	once  sync.Once
 	end   chan struct{}
-	mu    sync.Mutex // guards out and writing
+	mu    sync.Mutex // guards what follows
 	out   []string
 	busy  bool
 	muted bool
+	over  bool // no writer starts any more
 }
 
 var errQuit = errors.New("over")
@@ -57,6 +58,9 @@ func (k *conn) run() {
 	} else {
 		k.raw.Close()
 	}
+	k.mu.Lock()
+	k.over = true
+	k.mu.Unlock()
 	k.writer.Wait()
 	k.s.mu.Lock()
 	delete(k.s.conns, k)
@@ -88,7 +92,7 @@ func (k *conn) mute(on bool) {
 
 // flush starts the writer. Caller holds k.mu.
 func (k *conn) flush() {
-	if k.busy || k.muted || len(k.out) == 0 {
+	if k.busy || k.muted || k.over || len(k.out) == 0 {
 		return
 	}
 	k.busy = true
