@@ -233,13 +233,7 @@ func (s *Server) directed(a *account, x *session, to, typ string, n *stanza.Node
 		if b == nil || a.blocked[bare] || b.blocked[x.bare()] {
 			return
 		}
-		c := clone(n)
-		c.Attrs = set(c.Attrs, "from", x.full())
-		for _, y := range b.sessions {
-			if y.prio > -128 {
-				y.give(c)
-			}
-		}
+		b.show(n, x.full())
 		return
 	default:
 		return
@@ -248,17 +242,22 @@ func (s *Server) directed(a *account, x *session, to, typ string, n *stanza.Node
 	if b == nil {
 		return
 	}
-	c := clone(n)
-	c.Attrs = set(c.Attrs, "from", x.bare())
-	for _, y := range b.sessions {
-		if y.prio > -128 {
-			y.give(c)
-		}
-	}
+	b.show(n, x.bare())
 	s.push(b, x.bare())
 	if typ == "subscribed" {
 		for _, y := range b.sessions {
 			s.answerProbe(y, x.bare())
+		}
+	}
+}
+
+// show gives every available resource of b a presence that comes from from.
+func (b *account) show(n *stanza.Node, from string) {
+	c := clone(n)
+	c.Attrs = set(c.Attrs, "from", from)
+	for _, y := range b.sessions {
+		if y.prio > -128 {
+			y.give(c)
 		}
 	}
 }
