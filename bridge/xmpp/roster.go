@@ -227,14 +227,7 @@ func (l *link) apply(ctx context.Context, bare string, e im.ContactEdit) error {
 			l.subscription(bare, "subscribe")
 		}
 	case im.Remove:
-		iq := &stanza.IQ{Attrs: stanza.Attrs{Type: stanza.IQTypeSet}}
-		iq.RosterItems().AddItem(bare, "remove", "", "", nil)
-		_, err := l.s.Do(ctx, iq)
-		var no *stream.StanzaError
-		if errors.As(err, &no) && no.Condition == "item-not-found" {
-			return nil
-		}
-		return err
+		return l.remove(ctx, bare)
 	case im.Rename, im.Regroup:
 		if !c.listed {
 			return nil
@@ -256,6 +249,23 @@ func (l *link) apply(ctx context.Context, bare string, e im.ContactEdit) error {
 	}
 	// Servers handle a client's stanzas in order: the answer to this shows that
 	// they have what was sent before.
+	return l.s.Ping(ctx)
+}
+
+// remove takes a contact off the list, and takes back a yes that may have gone
+// out meanwhile to a request of his.
+func (l *link) remove(ctx context.Context, bare string) error {
+	iq := &stanza.IQ{Attrs: stanza.Attrs{Type: stanza.IQTypeSet}}
+	iq.RosterItems().AddItem(bare, "remove", "", "", nil)
+	_, err := l.s.Do(ctx, iq)
+	var no *stream.StanzaError
+	if err != nil && (!errors.As(err, &no) || no.Condition != "item-not-found") {
+		return err
+	}
+	l.mu.Lock()
+	l.contact(bare).take(contact{sub: "none"})
+	l.mu.Unlock()
+	l.subscription(bare, "unsubscribed")
 	return l.s.Ping(ctx)
 }
 

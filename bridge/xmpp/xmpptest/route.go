@@ -190,6 +190,9 @@ func (s *Server) answerProbe(x *session, jid string) {
 
 func (s *Server) directed(a *account, x *session, to, typ string, n *stanza.Node) {
 	bare, _ := split(to)
+	if typ == "unsubscribed" && a.roster[bare] == nil {
+		return
+	}
 	mine, b := s.entry(a, bare), s.local(to)
 	if typ == "probe" {
 		if mine.sub == "to" || mine.sub == "both" {
