@@ -101,7 +101,8 @@ func TestNoPresence(t *testing.T) {
 // TestEncrypted reads every byte that the box sends to the homeserver: into an
 // encrypted room nothing may go in clear, not after a restart either, when the
 // event that turned encryption on lies before the position that sync goes on
-// from, and not in a room that was encrypted while the box was away.
+// from, and not in a room that was encrypted while the box was away. What can't
+// be sent is refused with a reason; what can't be read shows as such.
 func TestEncrypted(t *testing.T) {
 	end2end(t)
 	s := sharedServer(t, "dendrite")
@@ -116,7 +117,7 @@ func TestEncrypted(t *testing.T) {
 	sc.house(t, via.Addr)
 	sc.box.Knows(t, aliceHandle, dave.me.Handle)
 	sc.signIn(t, "NLN")
-	sc.talk(t, "xyzzy-first")
+	sc.refused(t, bob.me, "xyzzy-first")
 	withDave, err := sc.client.Invite(t.Context(), dave.me.Handle)
 	check(t, err)
 	check(t, withDave.Send(t.Context(), "clear text, on purpose"))
@@ -130,26 +131,14 @@ func TestEncrypted(t *testing.T) {
 	}
 	check(t, sc.box.Start())
 	sc.signIn(t, "NLN")
-	sc.talk(t, "xyzzy-second")
-	withDave, err = sc.client.Invite(t.Context(), dave.me.Handle)
+	_, err = sc.hears(waiting(t, patience), 0, dave.me, "can't read")
 	check(t, err)
-	mark := dave.Mark()
-	check(t, withDave.Send(waiting(t, patience), "xyzzy-third"))
-	check(t, dave.Heard(waiting(t, patience), mark, "xyzzy-third"))
-	_, err = sc.hears(waiting(t, patience), 0, dave.me, "plover 59")
-	check(t, err)
-	for _, m := range bob.do(t, op{"op": "history", "room": bob.Room}).Messages {
-		if m.Undecryptable != "" {
-			t.Errorf("bob can't read %s: %s", m.ID, m.Undecryptable)
-		}
-	}
+	sc.refused(t, bob.me, "xyzzy-second")
+	sc.refused(t, dave.me, "xyzzy-third")
 
 	encrypted, clear := puts(t, via.Sent(), bob.Room, dave.Room)
-	if encrypted < 3 {
-		t.Errorf("only %d encrypted messages were sent: the proxy is not in the way", encrypted)
-	}
-	if clear != 1 { // the one on purpose, before the room was encrypted
-		t.Errorf("%d messages went in clear", clear)
+	if encrypted != 0 || clear != 1 { // the one on purpose, before the room was encrypted
+		t.Errorf("%d messages went encrypted, which this build can't, and %d in clear", encrypted, clear)
 	}
 	for _, stream := range via.Sent() {
 		for _, word := range []string{"xyzzy", "plover"} {
@@ -158,6 +147,20 @@ func TestEncrypted(t *testing.T) {
 			}
 		}
 	}
+}
+
+// refused says something to a person in an encrypted room: the client must get a
+// NAK, and the reason as words from the person.
+func (sc *scene) refused(t *testing.T, who person, text string) {
+	t.Helper()
+	chat, err := sc.client.Invite(t.Context(), who.Handle)
+	check(t, err)
+	from := sc.client.Log.Len()
+	if err := chat.Send(waiting(t, patience), text); err == nil || !strings.Contains(err.Error(), "NAK") {
+		t.Errorf("%q into an encrypted room: %v, want a NAK", text, err)
+	}
+	_, err = sc.hears(waiting(t, patience), from, who, "end-to-end encrypted")
+	check(t, err)
 }
 
 // puts counts the events sent into rooms, encrypted and not.
