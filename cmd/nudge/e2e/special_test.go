@@ -220,7 +220,10 @@ func TestIdleDisk(t *testing.T) {
 		b.AddUser(t, handle, msnclient.MSNP8)
 		b.Link(t, handle, me, s.Addr())
 		b.Knows(t, handle, bob.Person().Handle)
-		check(t, bob.Say(t.Context(), "hello"))
+		sc := &scene{test: t, box: b, bob: bob}
+		sc.client, sc.lists = b.SignIn(t, msnclient.MSNP8, handle, "NLN")
+		sc.talk(t, "hello")
+		sc.client.Close()
 	}
 	const still, minute = 10 * time.Second, time.Minute
 	var last, at = int64(-1), time.Now()
