@@ -140,8 +140,66 @@ func TestEncrypted(t *testing.T) {
 	if encrypted != 0 || clear != 1 { // the one on purpose, before the room was encrypted
 		t.Errorf("%d messages went encrypted, which this build can't, and %d in clear", encrypted, clear)
 	}
-	for _, stream := range via.Sent() {
-		for _, word := range []string{"xyzzy", "plover"} {
+	unsaid(t, via.Sent(), "xyzzy", "plover")
+}
+
+// TestNothingInClear is what must hold whether or not the box can encrypt: what
+// is said into an encrypted room either arrives or comes back with the reason,
+// and is in no byte that the box sends. That includes a room of which the box
+// was told nothing when it became encrypted.
+func TestNothingInClear(t *testing.T) {
+	end2end(t)
+	s := sharedServer(t, "dendrite")
+	via := newProxy(t, s.Addr())
+	me := newPerson(t, s, "alice")
+	bob := joinMatrix(t, newPerson(t, s, "bob"))
+	bob.meet(t, me, true)
+	dave := joinMatrix(t, newPerson(t, s, "dave"))
+	dave.meet(t, me, false)
+	sc := &scene{test: t, version: msnclient.MSNP8, server: s, me: me, bob: bob}
+	sc.house(t, via.Addr)
+	sc.box.Knows(t, aliceHandle, dave.me.Handle)
+	say := func(p *matrixPeer, text string) {
+		t.Helper()
+		mark, from := p.Mark(), sc.client.Log.Len()
+		ch, err := sc.client.Invite(waiting(t, patience), p.me.Handle)
+		check(t, err)
+		sent := ch.Send(waiting(t, patience), text)
+		check(t, eventually(patience, func() error {
+			if p.Heard(waiting(t, patience/30), mark, text) == nil {
+				return nil
+			}
+			_, err := sc.hears(waiting(t, patience/30), from, p.me, "not delivered")
+			return err
+		}))
+		ch.Leave()
+		t.Logf("%s: %v", text, sent)
+	}
+
+	sc.signIn(t, "NLN")
+	say(bob, "xyzzy-first")
+	say(dave, "clear text, on purpose")
+	check(t, sc.box.Kill())
+	sc.client.Kill()
+	dave.do(t, op{"op": "encrypt", "room": dave.Room})
+	for i := range 60 { // more than one page of a room's events
+		check(t, dave.Say(t.Context(), fmt.Sprint("plover ", i)))
+	}
+	check(t, sc.box.Start())
+	sc.signIn(t, "NLN")
+	say(dave, "xyzzy-second")
+	say(bob, "xyzzy-third")
+	if _, clear := puts(t, via.Sent(), bob.Room, dave.Room); clear != 1 {
+		t.Errorf("%d messages went in clear", clear)
+	}
+	unsaid(t, via.Sent(), "xyzzy", "plover")
+}
+
+// unsaid finds words that must not be in what the box sent.
+func unsaid(t testing.TB, streams [][]byte, words ...string) {
+	t.Helper()
+	for _, stream := range streams {
+		for _, word := range words {
 			if i := bytes.Index(stream, []byte(word)); i >= 0 {
 				t.Errorf("in clear: %q", stream[max(0, i-200):min(len(stream), i+50)])
 			}
@@ -223,7 +281,10 @@ func TestIdleDisk(t *testing.T) {
 		b.AddUser(t, handle, msnclient.MSNP8)
 		b.Link(t, handle, me, s.Addr())
 		b.Knows(t, handle, bob.Person().Handle)
-		check(t, bob.Say(t.Context(), "hello"))
+		sc := &scene{test: t, box: b, bob: bob}
+		sc.client, sc.lists = b.SignIn(t, msnclient.MSNP8, handle, "NLN")
+		sc.talk(t, "hello")
+		sc.client.Close()
 	}
 	const still, minute = 10 * time.Second, time.Minute
 	var last, at = int64(-1), time.Now()
