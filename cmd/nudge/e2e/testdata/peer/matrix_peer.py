@@ -57,7 +57,7 @@ class Client(nio.AsyncClient):
 class Peer:
     def __init__(self, a):
         self.a = a
-        self.accept = True
+        self.accept, self.leaving = True, False
         self.locks = {}
         config = nio.AsyncClientConfig(store=SqliteStore, store_name="nio.db", store_sync_tokens=True,
                                        pickle_key="test", request_timeout=20, max_timeouts=0, max_timeout_retry_wait_time=1)
@@ -94,7 +94,7 @@ class Peer:
         asyncio.ensure_future(self.sync())
 
     async def sync(self):
-        while True:
+        while not self.leaving:  # nio takes its cancelling for a mishap
             try:
                 await self.c.sync_forever(timeout=10000, full_state=True)  # nio keeps rooms in memory only
             except asyncio.CancelledError:
@@ -262,6 +262,7 @@ async def main():
     os.makedirs(peer.a.store, mode=0o700, exist_ok=True)
     await peer.login()
     await serve(peer.run)
+    peer.leaving = True
     await peer.c.close()
 
 
