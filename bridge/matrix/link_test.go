@@ -50,7 +50,8 @@ func TestPasswordIsUsedOnce(t *testing.T) {
 		t.Errorf("devices of the log-ins: %q, want the same twice", devices)
 	}
 	w.host.wait("message of the meantime", func(es []im.Event) bool {
-		return slices.Equal(texts(slices.Concat(before.all(), es)), []string{"wake up"})
+		// Twice when the mark was behind it: the hub drops what it has seen.
+		return slices.Equal(slices.Compact(texts(slices.Concat(before.all(), es))), []string{"wake up"})
 	})
 }
 
