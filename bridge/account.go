@@ -22,6 +22,7 @@ type account struct {
 	ports    map[string]*port // by network
 	seq      uint64           // of the newest journal entry
 	waiting  bool             // the journal is being read for a sign-on
+	stale    bool             // and must be read again: there was another one meanwhile
 }
 
 // contact is one entry of an account's lists. For a person on a network now is

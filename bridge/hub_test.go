@@ -657,3 +657,27 @@ func TestHandles(t *testing.T) {
 		}
 	})
 }
+
+// Somebody wrote and then went off the list: his words are still delivered.
+func TestMessageOfSomebodyGoneIsDelivered(t *testing.T) {
+	on(t, func(t *testing.T, b *box) {
+		b.user("alice@hotmail.com")
+		b.linked("alice@hotmail.com")
+		bob := wirePerson("bob@wire.test")
+		b.in(im.Roster{Full: true, Items: []im.Contact{{Person: bob, Follows: true}}})
+		b.in(says("1", bob.ID, "farewell"))
+		b.in(im.Roster{Gone: []im.Addr{bob.Addr}})
+		b.restart()
+		rest()
+		_, k := b.signOn("alice@hotmail.com")
+		inv := of[im.Invitation](k.take())
+		if len(inv) != 1 || inv[0].From.ID != bob.ID {
+			t.Fatalf("rung by %+v", inv)
+		}
+		seat := &sink{proves: true}
+		must(b.Answer(inv[0].Cookie, "alice@hotmail.com", inv[0].Session, seat, func(im.Person, []im.Person) {}))
+		if got := seat.texts(); len(got) != 1 || got[0] != "farewell" {
+			t.Errorf("delivered %q", got)
+		}
+	})
+}

@@ -57,20 +57,26 @@ func (p *port) forAll(ev im.Event) bool {
 func (p *port) fresh(b im.Batch) ([]bool, error) {
 	fresh := make([]bool, len(b.Events))
 	user := canonical(b.User.ID)
-	return fresh, p.hub.db.View(func(tx *store.Tx) error {
+	here := map[string]bool{}
+	err := p.hub.db.View(func(tx *store.Tx) error {
 		for i, ev := range b.Events {
 			m, ok := ev.(im.Message)
 			if !ok {
 				continue
 			}
-			id := seenID{user, m.ID}
-			fresh[i] = m.ID == "" || !p.recent.has(id) && !tx.Seen(user, p.net, m.ID)
-			if fresh[i] && m.ID != "" {
-				p.recent.add(id)
-			}
+			fresh[i] = m.ID == "" || !here[m.ID] && !p.recent.has(seenID{user, m.ID}) && !tx.Seen(user, p.net, m.ID)
+			here[m.ID] = true
 		}
 		return nil
 	})
+	if err != nil {
+		return nil, err // nothing of the batch is remembered: it will come again
+	}
+	delete(here, "")
+	for id := range here {
+		p.recent.add(seenID{user, id})
+	}
+	return fresh, nil
 }
 
 // commit writes what a batch leaves behind in one transaction. A batch without

@@ -287,7 +287,6 @@ func (h *Hub) Find(ctx context.Context, handle, who string) (im.Person, error) {
 
 // ownerEdit runs edit on a list entry and tells the account's clients which
 // lists it came on or went off.
-
 func (h *Hub) ownerEdit(ctx context.Context, handle, contact string, edit func(*account, im.Addr, string) error) error {
 	h.mu.Lock()
 	a := h.accounts[canonical(handle)]

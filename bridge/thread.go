@@ -175,33 +175,50 @@ func (t *thread) settle(p *parcel, ok bool) {
 // comes in meanwhile is queued behind it. The lock is held.
 func (a *account) fetchWaiting() {
 	if a.waiting {
+		a.stale = true
 		return
 	}
 	a.waiting = true
-	h := a.hub
-	h.wg.Go(func() {
-		entries, err := h.journal(a.key)
-		if err != nil {
-			h.log.Error("offline messages can't be read", "account", a.rec.Handle, "err", err)
-		}
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		a.waiting = false
-		if len(a.sessions) == 0 {
-			return
-		}
-		for _, e := range entries {
-			a.restore(e)
-		}
-		for _, t := range a.threads {
-			t.pump()
+	a.hub.wg.Go(func() {
+		for again := true; again; {
+			entries, err := a.hub.journal(a.key)
+			if err != nil {
+				a.hub.log.Error("offline messages can't be read", "account", a.key, "err", err)
+			}
+			again = a.fetched(entries)
 		}
 	})
 }
 
-// restore puts a journal entry back into its thread, unless it is there.
+// fetched puts what the journal had into the threads and starts to deliver. It
+// reports whether the journal must be read again: a client that left and came
+// back meanwhile may have missed what came in between.
+func (a *account) fetched(entries []store.Entry) (again bool) {
+	a.hub.mu.Lock()
+	defer a.hub.mu.Unlock()
+	if a.stale {
+		a.stale = false
+		return true
+	}
+	a.waiting = false
+	if len(a.sessions) == 0 {
+		return false
+	}
+	for _, e := range entries {
+		a.restore(e)
+	}
+	for _, t := range a.threads {
+		t.pump()
+	}
+	return false
+}
+
+// restore puts a journal entry back into its thread, unless it is there. Whom it
+// is from may have gone off every list since.
 func (a *account) restore(e store.Entry) {
-	t := a.thread(im.Addr{Net: e.Net, ID: e.Conv})
+	from := im.Addr{Net: e.Net, ID: e.Conv}
+	a.acquaint(from, "")
+	t := a.thread(from)
 	i, there := slices.BinarySearchFunc(t.parcels, e.Seq, func(p *parcel, seq uint64) int { return cmp.Compare(p.seq, seq) })
 	if there {
 		return
