@@ -121,7 +121,7 @@ func TestComplete(t *testing.T) {
 
 func TestChoose(t *testing.T) {
 	for _, c := range []struct{ offered, want string }{
-		{"MSNP2", "MSNP2"}, {"MSNP9 MSNP8 CVR0", "MSNP8"}, {"MSNP2 msnp8", "MSNP8"}, {"MSNP7 MSNP6 MSNP2 CVR0", "MSNP2"},
+		{"MSNP2", "MSNP2"}, {"MSNP9 MSNP8 CVR0", "MSNP8"}, {"MSNP2 msnp8", "MSNP8"}, {"MSNP7 MSNP6 MSNP5 MSNP4 CVR0", "MSNP7"}, {"MSNP5", "MSNP5"}, {"MSNP3 MSNP2 CVR0", "MSNP3"},
 		{"MSNP99", ""}, {"CVR0", ""}, {"", ""},
 	} {
 		got := ""
