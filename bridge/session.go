@@ -28,6 +28,7 @@ type Session struct {
 	since  time.Time // signed on
 	now    im.Presence
 	ready  bool // the first presence was set: the client takes events
+	deaf   bool // it wants no conversations
 	ended  bool
 }
 
@@ -113,6 +114,22 @@ func (s *Session) Presence() im.Presence {
 	defer s.hub.mu.Unlock()
 	return s.now
 }
+
+// SetDeaf says that the client wants no conversations for now (IMS OFF, MSNP.md
+// B.14). What is written to the account meanwhile waits.
+func (s *Session) SetDeaf(deaf bool) {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	s.deaf = deaf
+	if !deaf {
+		for _, t := range s.acct.threads {
+			t.pump()
+		}
+	}
+}
+
+// listens says whether the client can be asked into a conversation.
+func (s *Session) listens() bool { return s.ready && !s.deaf }
 
 // Announce delivers the presence of one contact, as after ADD FL.
 func (s *Session) Announce(who, re string) {

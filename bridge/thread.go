@@ -117,7 +117,7 @@ func (t *thread) call(c *contact) {
 	h := t.acct.hub
 	var room *chat
 	for _, s := range t.acct.sessions {
-		if !s.ready {
+		if !s.listens() {
 			continue
 		}
 		if room == nil {

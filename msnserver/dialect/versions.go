@@ -21,9 +21,9 @@ type row struct {
 
 func build(rows ...row) (vs []*Dialect) {
 	var d Dialect
-	for _, r := range rows {
+	for i, r := range rows {
 		r.diff(&d)
-		d.Name = r.name
+		d.Name, d.row = r.name, uint64(i)
 		v := d
 		vs = append(vs, &v)
 	}
@@ -60,7 +60,9 @@ func msnp4(d *Dialect) { d.Aliases = false }
 
 // msnp5 is MSN 3.0: telephone numbers.
 func msnp5(d *Dialect) {
-	d.Property = property5
+	d.Properties, d.Shown = []string{"PHH", "PHW", "PHM", "MOB", "MBE"}, 4
+	d.Property, d.PropertyOf = property5, propertyOf5
+	d.Sync = sync5
 	d.verbs = d.with("PRP SDC")
 }
 
@@ -73,6 +75,7 @@ func msnp6(d *Dialect) {
 // msnp7 is MSN 4.5 to 4.7: groups.
 func msnp7(d *Dialect) {
 	d.Groups = Numbered
+	d.Sync = sync7
 	d.GroupAdded, d.GroupRemoved, d.GroupRenamed = groupAdded7, groupRemoved7, groupRenamed7
 	d.verbs = d.with("ADG RMG REG")
 }

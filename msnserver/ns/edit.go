@@ -181,11 +181,3 @@ func (s *Session) rea(cmd wire.Command) error {
 	s.Send(d.Renamed(cmd.Arg(0), d.Version(change.Version), s.spelled(who, change), cmd.Arg(2)))
 	return nil
 }
-
-// prp takes a phone number or setting of the user's. Nobody is shown them here,
-// so they are answered and not kept.
-func (s *Session) prp(cmd wire.Command) error {
-	d := s.Dialect()
-	s.Send(d.Property(cmd.Arg(0), d.Version(s.user.Lists().Version), cmd.Arg(1), cmd.Arg(2)))
-	return nil
-}
