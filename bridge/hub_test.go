@@ -156,7 +156,8 @@ func of[T im.Event](evs []im.Event) (out []T) {
 type wire struct {
 	mu    sync.Mutex
 	down  bool
-	mute  bool // takes messages and says nothing
+	mute  bool         // takes messages and says nothing
+	known []im.Contact // the contact list as the server has it
 	links []*wireLink
 	got   []im.Event
 	err   error
@@ -185,7 +186,11 @@ func (w *wire) Connect(ctx context.Context, l im.Login) (im.Link, error) {
 	}
 	k := &wireLink{w: w, host: l.Host, user: l.User, end: make(chan struct{})}
 	w.links = append(w.links, k)
-	return k, k.host.Accept(ctx, im.Batch{User: l.User, Events: []im.Event{im.LinkState{State: im.Up}}}, nil)
+	var evs []im.Event
+	if w.known != nil {
+		evs = append(evs, im.Roster{Full: true, Items: w.known})
+	}
+	return k, k.host.Accept(ctx, im.Batch{User: l.User, Events: append(evs, im.LinkState{State: im.Up})}, nil)
 }
 
 func (w *wire) link() *wireLink {

@@ -95,13 +95,24 @@ type Change struct {
 }
 
 // Add puts who on l; on FL into group too (0: none). An address that the box
-// does not know is asked for on the account's networks, up to 5 s.
+// does not know is asked for on the account's networks, up to 5 s: ErrNoAnswer
+// when one of them can't be asked now, see AddPending.
 func (s *Session) Add(ctx context.Context, l List, who string, group uint32) (Change, error) {
-	h, a := s.hub, s.acct
-	addr, name, err := h.resolve(ctx, a, who)
+	addr, name, err := s.hub.resolve(ctx, s.acct, who)
 	if err != nil {
 		return Change{}, err
 	}
+	return s.addAddr(ctx, l, addr, name, group)
+}
+
+// AddPending is Add for an address that nobody could be asked about: the account
+// has it on the list, and it is asked for again (DESIGN.md §4).
+func (s *Session) AddPending(ctx context.Context, l List, who string, group uint32) (Change, error) {
+	return s.addAddr(ctx, l, pendingAddr(who), "", group)
+}
+
+func (s *Session) addAddr(ctx context.Context, l List, addr im.Addr, name string, group uint32) (Change, error) {
+	h, a := s.hub, s.acct
 	h.mu.Lock()
 	c, err := a.addTo(l, addr, name, group)
 	if err != nil {

@@ -38,6 +38,7 @@ var (
 	ErrNoAccount    = errors.New("no such account")
 	ErrBadHandle    = errors.New("this is no address")
 	ErrNoSuchUser   = errors.New("nobody of that name")
+	ErrNoAnswer     = errors.New("nobody can say now who that is: a link is down")
 	ErrListFull     = errors.New("the list is full")
 	ErrOnList       = errors.New("already on the list")
 	ErrNotOnList    = errors.New("not on the list")
@@ -106,6 +107,7 @@ func (s *Session) SetPresence(p im.Presence, re string) {
 		s.announce(s.acct.handles[handle], re)
 	}
 	s.acct.fetchWaiting()
+	s.acct.identify()
 }
 
 // Presence is what this session shows.

@@ -117,15 +117,21 @@ func (s *Session) add(cmd wire.Command) error {
 }
 
 // addOrReading adds who, or, when nobody has that address, whom it stands for as
-// an alias (DESIGN.md §4).
+// an alias. When a link that might know is down, the likeliest is pending
+// (DESIGN.md §4).
 func (s *Session) addOrReading(list bridge.List, who string, group uint32) (bridge.Change, error) {
+	readings := append(s.Dialect().Unalias(who), who)
+	likeliest, unasked := readings[0], false
 	change, err := s.user.Add(s.ctx, list, who, group)
-	readings := s.Dialect().Unalias(who)
-	for _, r := range readings[:min(len(readings), maxReadings)] {
-		if !errors.Is(err, bridge.ErrNoSuchUser) {
-			break
+	for _, r := range readings[:min(len(readings)-1, maxReadings)] {
+		unasked = unasked || errors.Is(err, bridge.ErrNoAnswer)
+		if !errors.Is(err, bridge.ErrNoSuchUser) && !errors.Is(err, bridge.ErrNoAnswer) {
+			return change, err
 		}
 		change, err = s.user.Add(s.ctx, list, r, group)
+	}
+	if errors.Is(err, bridge.ErrNoAnswer) || unasked && errors.Is(err, bridge.ErrNoSuchUser) {
+		return s.user.AddPending(s.ctx, list, likeliest, group)
 	}
 	return change, err
 }
