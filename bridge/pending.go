@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 
@@ -44,12 +45,14 @@ func (a *account) identify() {
 	})
 }
 
+// pending lists them by address.
 func (a *account) pending() (cs []*contact) {
 	for addr, c := range a.contacts {
 		if addr.Net == pendingNet {
 			cs = append(cs, c)
 		}
 	}
+	slices.SortFunc(cs, func(x, y *contact) int { return cmp.Compare(x.ID, y.ID) })
 	return cs
 }
 
