@@ -95,6 +95,7 @@ func (h *Hub) visibilityMoved(a *account, other im.Addr, was bool) {
 		} else if now := seenByOthers(a.shown()); now.Status != im.Offline {
 			o.deliverPresence(c, now)
 		}
+		a.propertiesMoved(o, c, !was)
 	}
 }
 

@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"maps"
+	"slices"
 
 	"nudge/bridge/im"
 	"nudge/store"
@@ -32,10 +33,10 @@ func (s *Session) SetProperty(ctx context.Context, key, value string) (uint64, e
 	h.put(store.Soon, a)
 	for o, c := range a.listedBy() {
 		if c.on(FL) && a.visible(o.addr()) {
-			ev := im.PropertyChanged{Who: o.show(c), Key: key, Value: value, Version: o.bump()}
+			o.bump()
 			h.put(store.Soon, o)
 			for _, s := range o.sessions {
-				s.sink.Deliver(ev, nil)
+				s.tellProperty(c, key, value)
 			}
 		}
 	}
@@ -51,4 +52,32 @@ func (a *account) propertiesOf(c *contact) map[string]string {
 		return nil
 	}
 	return o.rec.Properties
+}
+
+// tellProperties tells the client what c shows of himself, as when he comes onto
+// the list. The lock is held.
+func (s *Session) tellProperties(c *contact) {
+	props := s.acct.propertiesOf(c)
+	for _, key := range slices.Sorted(maps.Keys(props)) {
+		s.tellProperty(c, key, props[key])
+	}
+}
+
+func (s *Session) tellProperty(c *contact, key, value string) {
+	s.sink.Deliver(im.PropertyChanged{Who: s.acct.show(c), Key: key, Value: value, Version: s.acct.rec.Version}, nil)
+}
+
+// propertiesMoved follows when o may or may not see a's properties any longer:
+// they stand in his lists, which are others now. The lock is held.
+func (a *account) propertiesMoved(o *account, c *contact, visible bool) {
+	if len(a.rec.Properties) == 0 {
+		return
+	}
+	o.bump()
+	a.hub.put(store.Soon, o)
+	if visible {
+		for _, s := range o.sessions {
+			s.tellProperties(c)
+		}
+	}
 }

@@ -133,13 +133,18 @@ func (s *Session) SetDeaf(deaf bool) {
 // listens says whether the client can be asked into a conversation.
 func (s *Session) listens() bool { return s.ready && !s.deaf }
 
-// Announce delivers the presence of one contact, as after ADD FL.
+// Announce delivers presence and properties of one contact, as after ADD FL.
 func (s *Session) Announce(who, re string) {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
-	if c := s.acct.find(who); c != nil && s.ready {
+	c := s.acct.find(who)
+	if c == nil {
+		return
+	}
+	if s.ready {
 		s.announce(c, re)
 	}
+	s.tellProperties(c)
 }
 
 // announce tells the client about c if he is on its forward list and there.

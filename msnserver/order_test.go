@@ -15,6 +15,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"nudge/bridge"
 	"nudge/bridge/im"
 	"nudge/msnserver/dialect"
 	"nudge/msnserver/wire"
@@ -26,7 +27,7 @@ import (
 // each client shows, from its own copy where the server says that this is good,
 // with what the store has (MSNP.md B.6, K.3).
 func TestListsSurviveAnyOrderOfVersions(t *testing.T) {
-	for seed := range uint64(6) {
+	for seed := range uint64(8) {
 		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -58,12 +59,14 @@ type copied struct {
 	groups  map[string]string
 	prompt  string
 	others  string
+	phones  string // the user's own
 }
 
 type entry struct {
 	name   string
 	on     int
 	groups string // by name
+	phones string
 }
 
 const me = "alice@example.com"
@@ -92,6 +95,9 @@ func (o *ordered) run() {
 			}
 			o.conn.Close()
 			o.elsewhere()
+			o.signIn(v)
+			o.check("after changes by others")
+			o.conn.Close()
 		}
 	}
 	if o.short == 0 {
@@ -185,6 +191,7 @@ func read(lines []wire.Command) copied {
 		return strings.Join(names, ",")
 	}
 	summed := len(lines[0].Args) > 2
+	who := ""
 	for _, l := range lines {
 		last := l.Arg(len(l.Args) - 1)
 		switch {
@@ -198,15 +205,23 @@ func read(lines []wire.Command) copied {
 			if id, name := l.Arg(len(l.Args)-3), l.Arg(len(l.Args)-2); id != "0" {
 				c.groups[id] = name
 			}
+		case l.Verb == "PRP":
+			c.phones += l.Arg(len(l.Args)-2) + last
+		case l.Verb == "BPR":
+			e := c.lists[who]
+			e.phones += l.Arg(len(l.Args)-2) + last
+			c.lists[who] = e
 		case l.Verb == "LST" && summed:
+			who = l.Arg(0)
 			on, _ := strconv.Atoi(l.Arg(2))
-			c.lists[l.Arg(0)] = entry{l.Arg(1), on, ids(l.Arg(3))}
+			c.lists[l.Arg(0)] = entry{name: l.Arg(1), on: on, groups: ids(l.Arg(3))}
 		case l.Verb == "LST" && len(l.Args) > 5:
-			e := c.lists[l.Arg(5)]
+			who = l.Arg(5)
+			e := c.lists[who]
 			e.name = l.Arg(6)
 			e.on |= map[string]int{"FL": 1, "AL": 2, "BL": 4, "RL": 8}[l.Arg(1)]
 			e.groups += ids(l.Arg(7))
-			c.lists[l.Arg(5)] = e
+			c.lists[who] = e
 		}
 	}
 	return c
@@ -224,6 +239,7 @@ func (o *ordered) truth() copied {
 		if acct.BlockOthers {
 			want.others = "BL"
 		}
+		want.phones = o.phones(acct)
 		names := map[uint32]string{}
 		for g := range tx.Groups(me) {
 			names[g.ID] = dialect.EscapeGroup(g.Name)
@@ -237,6 +253,9 @@ func (o *ordered) truth() copied {
 			if c.Net == "" {
 				other, _ := tx.Account(c.ID)
 				e.name = other.Name
+				if mine, _ := tx.Contact(c.ID, "", me); c.Lists&store.Forward != 0 && mine.Lists&store.Block == 0 {
+					e.phones = o.phones(other)
+				}
 			}
 			e.name = dialect.EscapeName(e.name, c.Handle)
 			if c.Lists&store.Pending != 0 {
@@ -257,6 +276,16 @@ func (o *ordered) truth() copied {
 	return want
 }
 
+// phones are the numbers of an account as this version shows them.
+func (o *ordered) phones(a store.Account) (all string) {
+	for _, key := range o.d.Properties {
+		if v := a.Properties[key]; v != "" {
+			all += key + wire.Escape(v)
+		}
+	}
+	return all
+}
+
 // edit does one thing to the lists as a client of this version can, sensible or
 // not: what comes of it is in the store.
 func (o *ordered) edit() {
@@ -267,7 +296,9 @@ func (o *ordered) edit() {
 		group = []string{pick(append(slices.Sorted(maps.Keys(o.copies[o.d.Name].groups)), "0", "3")...)}
 	}
 	name := fmt.Sprintf("Pals%%20%d", o.rnd.IntN(5))
-	switch o.rnd.IntN(9) {
+	switch o.rnd.IntN(10) {
+	case 9:
+		o.ask("PRP", pick("PHH", "PHM"), pick("1", "2", "3%204"))
 	case 0, 1, 2:
 		o.ask("ADD", append([]string{"FL", who, who}, group...)...)
 	case 3:
@@ -292,7 +323,19 @@ func (o *ordered) edit() {
 // elsewhere changes what the lists hold without a client's doing.
 func (o *ordered) elsewhere() {
 	ctx, other := o.t.Context(), handles[o.rnd.IntN(3)]
-	switch o.rnd.IntN(4) {
+	switch o.rnd.IntN(6) {
+	case 3, 4, 5:
+		s, err := o.box.hub.SignOn(other, bridge.Client{}, nowhere{})
+		o.must(err)
+		s.Remove(ctx, bridge.AL, me, 0, false)
+		_, err = s.Add(ctx, bridge.BL, me, 0)
+		if err != nil {
+			s.Remove(ctx, bridge.BL, me, 0, false)
+		}
+		if o.rnd.IntN(2) == 0 {
+			s.SetProperty(ctx, "PHH", strconv.Itoa(o.rnd.IntN(3)))
+		}
+		s.Close()
 	case 0:
 		o.box.hub.AddContact(ctx, other, me) // already there: also good
 	case 1:
