@@ -83,12 +83,20 @@ func (a *account) show(c *contact) im.Person {
 	return im.Person{Addr: im.Addr{Net: c.Net, ID: c.Handle}, Name: name}
 }
 
-// find looks who up among the contacts: by handle, or by the alias that the
-// oldest clients know a foreign contact by (DESIGN.md §4).
+// find looks who up among the contacts: by handle, by GUID, or by the alias that
+// the oldest clients know a foreign contact by (DESIGN.md §4).
 func (a *account) find(who string) *contact {
 	key := canonical(who)
 	if c := a.handles[key]; c != nil {
 		return c
+	}
+	if !strings.Contains(key, "@") {
+		for _, c := range a.contacts {
+			if c.GUID == key {
+				return c
+			}
+		}
+		return nil
 	}
 	if local, ok := strings.CutSuffix(key, aliasDomain); ok {
 		for h, c := range a.handles {

@@ -111,7 +111,7 @@ func (h *Hub) Open(cookie, handle string, sink im.Sink, welcome func(me im.Perso
 
 // Answer seats the client that was invited into session. welcome gets who is
 // there already and runs before anything is delivered; it only queues.
-func (h *Hub) Answer(cookie, handle string, session uint32, sink im.Sink, welcome func(me im.Person, present []im.Person)) (*Seat, error) {
+func (h *Hub) Answer(cookie, handle string, session uint32, sink im.Sink, welcome func(me im.Person, present []im.Membership)) (*Seat, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	ad, err := h.redeem(cookie, handle)
@@ -122,7 +122,7 @@ func (h *Hub) Answer(cookie, handle string, session uint32, sink im.Sink, welcom
 	present := c.present()
 	s := c.seat(ad.session, sink)
 	welcome(s.me, present)
-	c.tell(s, im.Membership{Who: s.me, Joined: true})
+	c.tell(s, s.joined())
 	for _, g := range c.guests {
 		if g.owner == s.acct {
 			t := s.acct.thread(g.c.addr())
@@ -155,15 +155,20 @@ func (c *chat) seat(s *Session, sink im.Sink) *Seat {
 }
 
 // present lists everybody in the session.
-func (c *chat) present() []im.Person {
-	var ps []im.Person
+func (c *chat) present() []im.Membership {
+	var ms []im.Membership
 	for _, s := range c.seats {
-		ps = append(ps, s.me)
+		ms = append(ms, s.joined())
 	}
 	for _, g := range c.guests {
-		ps = append(ps, g.owner.show(g.c))
+		ms = append(ms, im.Membership{Who: g.owner.show(g.c), Joined: true})
 	}
-	return ps
+	return ms
+}
+
+// joined is what the others are told of a seat.
+func (s *Seat) joined() im.Membership {
+	return im.Membership{Who: s.me, Caps: s.session.now.Caps, Joined: true}
 }
 
 // tell delivers ev to every seat but one.

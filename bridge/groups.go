@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"slices"
+	"strings"
 
 	"nudge/bridge/im"
 	"nudge/store"
@@ -21,6 +22,23 @@ func (s *Session) AddGroup(ctx context.Context, name string) (Change, error) {
 	return s.regroup(ctx, func(a *account) (store.Group, error) {
 		return a.makeGroup(name)
 	})
+}
+
+// FindGroup looks a group up by its GUID or, failing that, by its name: MSN 7.0
+// sometimes sends that instead (MSNP.md B.9.2).
+func (s *Session) FindGroup(named string) (Group, bool) {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	var found Group
+	for _, g := range s.acct.groups {
+		switch {
+		case strings.EqualFold(g.GUID, named):
+			return Group(g), true
+		case g.Name == named:
+			found = Group(g)
+		}
+	}
+	return found, found.ID != 0
 }
 
 // RenameGroup gives group id another name.

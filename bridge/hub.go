@@ -178,6 +178,19 @@ func (h *Hub) Close(ctx context.Context) error {
 	return h.db.Sync(ctx)
 }
 
+// NoteInName is the key of the setting that puts the note of a contact after his
+// name ("on") for clients that can show it nowhere else.
+const NoteInName = "note-in-name"
+
+// Setting is a setting of the whole box, "" when it was never set.
+func (h *Hub) Setting(key string) (value string) {
+	h.db.View(func(tx *store.Tx) error {
+		value = tx.Setting(key)
+		return nil
+	})
+	return value
+}
+
 // Watch adds a sink that is told of every link's state: lights, status pages.
 func (h *Hub) Watch(s im.Sink) {
 	h.mu.Lock()

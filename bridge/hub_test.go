@@ -336,7 +336,7 @@ func converse(t *testing.T, b *box, from *Session, to *sink, handle string) (a, 
 		t.Fatal(err)
 	}
 	inv := of[im.Invitation](to.take())[0]
-	c = must(b.Answer(inv.Cookie, handle, inv.Session, ck, func(_ im.Person, present []im.Person) {
+	c = must(b.Answer(inv.Cookie, handle, inv.Session, ck, func(_ im.Person, present []im.Membership) {
 		if len(present) != 1 {
 			t.Errorf("present: %v", present)
 		}
@@ -372,7 +372,7 @@ func TestUnprovedMessageComesBackAtTheNextSignOn(t *testing.T) {
 			t.Fatalf("rung by %+v", inv)
 		}
 		ck = &sink{proves: true}
-		must(b.Answer(inv[0].Cookie, "bob@hotmail.com", inv[0].Session, ck, func(im.Person, []im.Person) {}))
+		must(b.Answer(inv[0].Cookie, "bob@hotmail.com", inv[0].Session, ck, func(im.Person, []im.Membership) {}))
 		got := of[im.Message](ck.take())
 		if len(got) != 3 || got[0].Text != "m0" || got[2].Text != "m2" || !got[0].Late {
 			t.Fatalf("late messages: %+v", got)
@@ -423,7 +423,7 @@ func TestForeignMessageRingsWaitsAndIsNotDoubled(t *testing.T) {
 			t.Fatalf("sign-on brought %+v", evs)
 		}
 		time.Sleep(ringTime + time.Second) // nobody answers
-		if _, err := b.Answer(inv[0].Cookie, "alice@hotmail.com", inv[0].Session, k, func(im.Person, []im.Person) {}); err != ErrCookie {
+		if _, err := b.Answer(inv[0].Cookie, "alice@hotmail.com", inv[0].Session, k, func(im.Person, []im.Membership) {}); err != ErrCookie {
 			t.Errorf("a call that was given up can be answered: %v", err)
 		}
 		b.in(says("3", bob.ID, "three"))
@@ -432,7 +432,7 @@ func TestForeignMessageRingsWaitsAndIsNotDoubled(t *testing.T) {
 			t.Fatalf("the next message rings %d times", len(inv))
 		}
 		seat := &sink{proves: true}
-		must(b.Answer(inv[0].Cookie, "alice@hotmail.com", inv[0].Session, seat, func(im.Person, []im.Person) {}))
+		must(b.Answer(inv[0].Cookie, "alice@hotmail.com", inv[0].Session, seat, func(im.Person, []im.Membership) {}))
 		got := of[im.Message](seat.take())
 		if len(got) != 3 || got[0].Text != "while away" || got[1].Text != "two" || got[2].Text != "three" {
 			t.Fatalf("delivered %+v", got)
@@ -680,7 +680,7 @@ func TestMessageOfSomebodyGoneIsDelivered(t *testing.T) {
 			t.Fatalf("rung by %+v", inv)
 		}
 		seat := &sink{proves: true}
-		must(b.Answer(inv[0].Cookie, "alice@hotmail.com", inv[0].Session, seat, func(im.Person, []im.Person) {}))
+		must(b.Answer(inv[0].Cookie, "alice@hotmail.com", inv[0].Session, seat, func(im.Person, []im.Membership) {}))
 		if got := seat.texts(); len(got) != 1 || got[0] != "farewell" {
 			t.Errorf("delivered %q", got)
 		}

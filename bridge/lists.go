@@ -91,6 +91,7 @@ func (a *account) lists() Lists {
 type Change struct {
 	Version uint64
 	Who     im.Person
+	GUID    string // of his entry
 	Group   Group
 }
 
@@ -119,9 +120,24 @@ func (s *Session) addAddr(ctx context.Context, l List, addr im.Addr, name string
 		h.mu.Unlock()
 		return Change{}, err
 	}
-	ch := Change{Version: a.bump(), Who: a.show(c), Group: Group(a.groups[group])}
+	ch := Change{Version: a.bump(), Who: a.show(c), GUID: c.GUID, Group: Group(a.groups[group])}
 	h.mu.Unlock()
 	return ch, h.db.Sync(ctx)
+}
+
+// Answered is a client's word that it has dealt with somebody who wanted to add
+// the account (ADC RL and REM PL of MSNP11). What he may do is said by the allow
+// and block lists; the reverse list is not the client's to edit, so he only has
+// to be on it.
+func (s *Session) Answered(who string) (Change, error) {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	a := s.acct
+	c := a.find(who)
+	if c == nil || !c.on(RL) {
+		return Change{}, ErrNotOnList
+	}
+	return Change{Version: a.rec.Version, Who: a.show(c), GUID: c.GUID}, nil
 }
 
 // Remove takes who off l. With inGroup, only out of that group: who is in no
@@ -134,7 +150,7 @@ func (s *Session) Remove(ctx context.Context, l List, who string, group uint32, 
 		h.mu.Unlock()
 		return Change{}, ErrNotOnList
 	}
-	ch := Change{Who: a.show(c), Group: Group(a.groups[group])}
+	ch := Change{Who: a.show(c), GUID: c.GUID, Group: Group(a.groups[group])}
 	var err error
 	if last := group == 0 && len(c.Groups) == 0; inGroup && l == FL && !last {
 		err = a.leaveGroup(c, group)
@@ -288,7 +304,7 @@ func (a *account) listChanged(l List, c *contact, added bool) {
 	v := a.bump()
 	a.hub.put(store.Soon, a)
 	for _, s := range a.sessions {
-		s.sink.Deliver(im.ListChanged{List: l.String(), Who: a.show(c), Added: added, Version: v}, nil)
+		s.sink.Deliver(im.ListChanged{List: l.String(), Who: a.show(c), GUID: c.GUID, Added: added, Version: v}, nil)
 	}
 }
 

@@ -3,6 +3,7 @@ package bridge
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
 	"time"
 
 	"nudge/bridge/im"
@@ -31,11 +32,24 @@ func (s *Seat) Send(m im.Message, ack func(error)) {
 	}
 	if len(c.guests) == 0 || !m.Speaks() {
 		ack(nil)
+		if m.Offer != "" {
+			c.decline(s, m.Offer)
+		}
 		return
 	}
 	all := &tally{left: len(c.guests), ack: ack}
 	for _, g := range c.guests {
 		h.sayTo(g, s, m, all)
+	}
+}
+
+// decline tells the maker of an offer which of the others can't take it up: they
+// are on networks, and his client would wait for an answer for ever.
+func (c *chat) decline(s *Seat, offer string) {
+	for _, g := range c.guests {
+		who := g.owner.show(g.c)
+		text := fmt.Sprintf("Not delivered: %s can't be offered %s from here. Nothing was sent; you can cancel it.", who.Name, offer)
+		s.sink.Deliver(im.Message{From: who.Addr, Conv: who.ID, At: time.Now(), Kind: im.Notice, Text: text}, nil)
 	}
 }
 

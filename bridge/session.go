@@ -86,9 +86,10 @@ func (s *Session) Person() im.Person {
 	return s.acct.person()
 }
 
-// SetPresence shows p to everybody who may see the account. The first time,
-// the sink gets the presence of every contact that is there, with Re set to re
-// (ILN, MSNP.md B.10), and then the messages that waited.
+// SetPresence shows p to everybody who may see the account; note and media stay
+// as SetNote set them. The first time, the sink gets the presence of every
+// contact that is there, with Re set to re (ILN, MSNP.md B.10), and then the
+// messages that waited.
 func (s *Session) SetPresence(p im.Presence, re string) {
 	h := s.hub
 	h.mu.Lock()
@@ -97,6 +98,7 @@ func (s *Session) SetPresence(p im.Presence, re string) {
 		return
 	}
 	before := s.acct.shown()
+	p.Note, p.Media, p.Playing = s.now.Note, s.now.Media, s.now.Playing
 	s.now = p
 	h.presenceMoved(s.acct, before)
 	if s.ready {
@@ -108,6 +110,19 @@ func (s *Session) SetPresence(p im.Presence, re string) {
 	}
 	s.acct.fetchWaiting()
 	s.acct.identify()
+}
+
+// SetNote shows the note and the media of p beside the presence. Before the
+// first SetPresence nobody is told.
+func (s *Session) SetNote(p im.Presence) {
+	h := s.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	before := s.acct.shown()
+	s.now.Note, s.now.Media, s.now.Playing = p.Note, p.Media, p.Playing
+	if s.ready && !s.ended {
+		h.presenceMoved(s.acct, before)
+	}
 }
 
 // Presence is what this session shows.

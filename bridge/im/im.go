@@ -67,9 +67,12 @@ type Presence struct {
 	Note   string // personal message, "" none
 	Media  string // what is playing, "artist – title", "" nothing
 	Caps   Caps
-	Object string // MSNObject of an MSN client, encoded as sent; networks ignore it
 	Avatar string // the network's own reference (mxc URI, XEP-0084 id), "" none
 	Later  bool   // Offline or Away, but messages are kept for him (DESIGN.md §3)
+
+	// What only MSN clients understand, as one of them sent it; networks ignore it.
+	Object  string // MSNObject, encoded
+	Playing string // CurrentMedia, which Media has in words
 }
 
 // RelKind says what a message does to an earlier one.
@@ -141,6 +144,10 @@ type Message struct {
 	File *File
 	Raw  []byte // an MSN sender's own bytes, relayed untouched to MSN clients; networks ignore it
 	Late bool   // towards a Sink: delivered later than sent, show At
+
+	// Offer names what Raw offers ("the file a.jpg") in a way that only MSN clients
+	// can take up: whoever makes it waits for an answer. Networks ignore it.
+	Offer string
 }
 
 // PresenceChanged tells what somebody shows now. In: Who is a contact. Out:
@@ -271,6 +278,7 @@ type (
 	// Membership tells a client in a conversation who came or went.
 	Membership struct {
 		Who    Person
+		Caps   Caps // of a client of this box
 		Joined bool
 		Idle   bool // left because the conversation was idle
 	}
@@ -280,6 +288,7 @@ type (
 	ListChanged struct {
 		List    string
 		Who     Person
+		GUID    string // of his entry
 		Added   bool
 		Version uint64
 	}

@@ -34,9 +34,12 @@ type Command[S any] struct {
 
 // Table is what a kind of server understands. Known, when not nil, says which
 // of the verbs exist for this client's version; the others are unknown to it.
+// Dropped, when not nil, says which of these an older version had: they are
+// answered that they are disabled (MSNP.md A.7).
 type Table[S any] struct {
-	Rows  map[string]Command[S]
-	Known func(c *Conn, verb string) bool
+	Rows    map[string]Command[S]
+	Known   func(c *Conn, verb string) bool
+	Dropped func(c *Conn, verb string) bool
 }
 
 // run checks one command against its row and runs it (MSNP.md K.1, K.2).
@@ -46,6 +49,9 @@ func run[S any](c *Conn, t Table[S], s S, cmd wire.Command) error {
 		ok = t.Known(c, cmd.Verb)
 	}
 	switch {
+	case !ok && c.state == SignedIn && t.Dropped != nil && t.Dropped(c, cmd.Verb):
+		c.Send(wire.Disabled.Reply(trid(cmd)))
+		return nil
 	case !ok && c.state == SignedIn:
 		c.Log.Info("unknown command ignored", "verb", cmd.Verb, "args", cmd.Args)
 		return nil

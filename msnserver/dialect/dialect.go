@@ -22,20 +22,24 @@ import (
 type ListModel uint8
 
 // PerList sends one block per list, Summed one line per contact with the sum of
-// its lists (MSNP.md B.6).
+// its lists, Tagged the same with every part marked (N= F= C=) and edits in that
+// form too (MSNP.md B.6, B.9.2).
 const (
 	PerList ListModel = iota
 	Summed
+	Tagged
 )
 
 // GroupModel is how a version names contact groups.
 type GroupModel uint8
 
 // NoGroups: the version has none. Numbered: by number, with a group 0 for
-// everybody else (MSNP.md B.9.3).
+// everybody else. Unique: by GUID, as contacts too; who is in none has no group
+// (MSNP.md B.9.3).
 const (
 	NoGroups GroupModel = iota
 	Numbered
+	Unique
 )
 
 // Dialect is one version: facts first, then the shapes of its lines. trid is
@@ -54,12 +58,20 @@ type Dialect struct {
 	OfflineSend bool      // the client can write to somebody who is offline
 	Fonts       bool      // the client knows X-MMS-IM-Format
 	Nudges      bool      // the client knows text/x-msnmsgr-datacast
+	Pending     bool      // the version has the list PL
+	OwnName     bool      // PRP MFN sets the own name
+	Pictures    bool      // the client speaks P2P (MSNP.md D.5)
 	Aliases     bool      // only @hotmail.com addresses work: foreign contacts get one
 
-	row   uint64          // in the table
-	verbs map[string]bool // what a client may say to the notification server
+	row       uint64          // in the table
+	verbs     map[string]bool // what a client may say to the notification server; false: no longer
+	foreign   im.Caps         // what contacts on networks are said to be able to do
+	noPicture string          // stands for no MSNObject
+	types     bool            // LST has the contact's network type
+	joinCaps  bool            // IRO and JOI have capabilities
 
 	SignedIn     func(trid, handle, name string) wire.Command
+	Greeting     []wire.Command // between that and the profile
 	Profile      func(p Profile) wire.Message
 	Sync         func(d *Dialect, trid string, l Lists) []wire.Command
 	Unchanged    func(trid string, version uint64) wire.Command
@@ -75,12 +87,14 @@ type Dialect struct {
 	Changed      func(trid string, args []string) wire.Command
 	Arrived      func(d *Dialect, trid string, who im.Person, now im.Presence) wire.Command
 	Left         func(d *Dialect, who im.Person) wire.Command
+	Personal     func(d *Dialect, who im.Person, now im.Presence) wire.Command // note and media
 	Transfer     func(trid, addr, cookie string) wire.Command
 	Ring         func(d *Dialect, addr string, in im.Invitation) wire.Command
-	Present      func(d *Dialect, trid string, i, of int, who im.Person) wire.Command
-	Joined       func(d *Dialect, who im.Person) wire.Command
+	Present      func(d *Dialect, trid string, i, of int, m im.Membership) wire.Command
+	Joined       func(d *Dialect, m im.Membership) wire.Command
 	Pong         func() wire.Command
 	URL          func(trid, path, login string) wire.Command
+	Policy       func(trid, file string) wire.Command
 }
 
 // Profile is what the first message of a session tells the client
@@ -97,6 +111,7 @@ type Profile struct {
 // shapes, a version is one that Dialect.Version made.
 type Lists struct {
 	Version             uint64
+	Name                string // the account's own
 	Prompt, BlockOthers bool
 	Properties          map[string]string // of the account, by key
 	Groups              []Group           // without group 0
@@ -106,6 +121,7 @@ type Lists struct {
 // Group is a contact-list group.
 type Group struct {
 	ID   uint32
+	GUID string
 	Name string
 }
 
@@ -113,6 +129,7 @@ type Group struct {
 type Contact struct {
 	im.Person
 	On         On
+	GUID       string
 	Groups     []uint32
 	Properties map[string]string // by key
 }
@@ -136,11 +153,12 @@ const (
 func (d *Dialect) Version(v uint64) uint64 { return v<<4 | d.row }
 
 // Edit is one change of a list. Handle, Name and Group are written as they are
-// (escaped already); an empty Group is none.
+// (escaped already); an empty one is none, and so is an empty GUID.
 type Edit struct {
 	List                string
 	Version             uint64
 	Handle, Name, Group string
+	GUID                string
 }
 
 // Choose returns the newest version among those a client offered in VER, nil
@@ -161,18 +179,30 @@ func Named(name string) *Dialect { return Choose([]string{name}) }
 // server.
 func (d *Dialect) Knows(verb string) bool { return d.verbs[verb] }
 
+// Dropped tells whether verb was there in an older version: it is answered that
+// it is disabled (MSNP.md A.7).
+func (d *Dialect) Dropped(verb string) bool {
+	may, had := d.verbs[verb]
+	return had && !may
+}
+
 // Shows tells whether a client of this version is told about that property of a
 // contact.
 func (d *Dialect) Shows(key string) bool { return slices.Contains(d.Properties[:d.Shown], key) }
 
 // with returns the verbs plus more.
-func (d *Dialect) with(more string) map[string]bool {
+func (d *Dialect) with(more string) map[string]bool { return d.set(more, true) }
+
+// without returns the verbs with some of them dropped.
+func (d *Dialect) without(some string) map[string]bool { return d.set(some, false) }
+
+func (d *Dialect) set(list string, may bool) map[string]bool {
 	verbs := maps.Clone(d.verbs)
 	if verbs == nil {
 		verbs = map[string]bool{}
 	}
-	for v := range strings.FieldsSeq(more) {
-		verbs[v] = true
+	for v := range strings.FieldsSeq(list) {
+		verbs[v] = may
 	}
 	return verbs
 }

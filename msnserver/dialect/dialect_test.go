@@ -1,13 +1,17 @@
 package dialect
 
 import (
+	"encoding/base64"
+	"encoding/binary"
 	"flag"
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"nudge/bridge/im"
@@ -16,30 +20,44 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
+const (
+	bobGUID   = "1f0c0c7a-0f9a-4a3c-9f5c-0d6d3d2f0001"
+	carolGUID = "1f0c0c7a-0f9a-4a3c-9f5c-0d6d3d2f0002"
+)
+
 var (
 	bob   = im.Person{Addr: im.Addr{ID: "bob@example.com"}, Name: "Bob B"}
 	carol = im.Person{Addr: im.Addr{Net: "xmpp", ID: "carol@example.org"}, Name: "Carol 100%"}
 	lists = Lists{
-		Version: 27, Prompt: true,
+		Version: 27, Name: "Alice A", Prompt: true,
 		Properties: map[string]string{"PHH": "123 456", "MBE": "N"},
-		Groups:     []Group{{1, "Friends"}, {2, "Work & play"}},
+		Groups:     []Group{{1, "8fb1c1de-0f9a-4a3c-9f5c-0d6d3d2f0001", "Friends"}, {2, "8fb1c1de-0f9a-4a3c-9f5c-0d6d3d2f0002", "Work & play"}},
 		Contacts: []Contact{
-			{Person: bob, On: Forward | Allow | Reverse, Groups: []uint32{1, 2}, Properties: map[string]string{"PHM": "+1 (555) 0", "MOB": "Y", "MBE": "Y"}},
-			{Person: carol, On: Forward | Block},
-			{Person: im.Person{Addr: im.Addr{ID: "dave@example.com"}}, On: Pending},
+			{Person: bob, On: Forward | Allow | Reverse, GUID: bobGUID, Groups: []uint32{1, 2}, Properties: map[string]string{"PHM": "+1 (555) 0", "MOB": "Y", "MBE": "Y"}},
+			{Person: carol, On: Forward | Block, GUID: carolGUID},
+			{Person: im.Person{Addr: im.Addr{ID: "dave@example.com"}}, On: Pending | Reverse},
 		},
 	}
+)
+
+const (
+	picture = "%3Cmsnobj%20Creator%3D%22bob%40example.com%22%20Size%3D%2224539%22%20Type%3D%223%22%20Location%3D%22TFR2C.tmp%22%20Friendly%3D%22AAA%3D%22%20SHA1D%3D%22trC8SlFx2sWQxZMIBAWSEnXc8oQ%3D%22%2F%3E"
+	song    = `\0Music\01\0{0} - {1}\0A Song\0The Artist\0An Album\0\0`
 )
 
 // shapes are all lines a dialect writes, with fixed arguments.
 func shapes(d *Dialect) (out []wire.Command) {
 	add := func(cs ...wire.Command) { out = append(out, cs...) }
 	add(d.SignedIn("4", "alice@example.com", "Alice A"))
+	add(d.Greeting...)
 	add(Hotmail(d.Profile(Profile{Handle: "alice@example.com", LoginTime: 1700000000, Ticket: "t=1&p=", ClientIP: "192.0.2.10", ClientPort: 16456})))
 	add(d.Sync(d, "5", lists)...)
 	add(d.Sync(d, "5", Lists{Version: 1, BlockOthers: true})...)
 	add(d.Unchanged("5", 27))
 	for _, l := range []string{"FL", "AL", "BL", "RL"} {
+		if d.Dropped("LST") {
+			break
+		}
 		add(d.ListBlock("6", l, lists)...)
 	}
 	add(d.Setting("GTC", "7", 28, "N"), d.Setting("BLP", "8", 29, "BL"))
@@ -47,20 +65,27 @@ func shapes(d *Dialect) (out []wire.Command) {
 		e := Edit{List: "FL", Version: 30, Handle: "eve@example.com", Name: "Eve%20E", Group: group}
 		add(d.Added("9", e), d.Removed("10", e))
 	}
+	if d.Lists == Tagged {
+		add(d.Added("9", Edit{List: "AL", Handle: "eve@example.com", Name: "Eve%20E", GUID: bobGUID}), d.Removed("10", Edit{List: "AL", Handle: "eve@example.com", GUID: bobGUID}))
+		add(d.Added("9", Edit{List: "FL", Handle: "eve@example.com", Name: "Eve%20E", GUID: d.GUID(bobGUID)}), d.Added("9", Edit{List: "FL", GUID: bobGUID, Group: "8fb1c1de-0f9a-4a3c-9f5c-0d6d3d2f0001"}))
+		add(d.Removed("10", Edit{List: "FL", Handle: "eve@example.com", GUID: d.GUID(bobGUID)}), d.Removed("10", Edit{List: "FL", Handle: "eve@example.com", GUID: d.GUID(bobGUID), Group: "1"}))
+	}
 	for _, l := range []string{"RL", "PL"} {
 		for _, added := range []bool{true, false} {
-			if c, ok := d.ListChanged(im.ListChanged{List: l, Who: carol, Added: added, Version: 31}); ok {
+			if c, ok := d.ListChanged(im.ListChanged{List: l, Who: carol, GUID: carolGUID, Added: added, Version: 31}); ok {
 				add(c)
 			}
 		}
 	}
-	add(d.Renamed("11", 32, "alice@example.com", "Al%20ice"))
+	if !d.Dropped("REA") {
+		add(d.Renamed("11", 32, "alice@example.com", "Al%20ice"))
+	}
 	if d.Property != nil {
 		add(d.Property("12", 33, "PHH", "123 456"), d.Property("13", 34, "PHW", ""))
 		add(d.PropertyOf(d, 34, carol.Addr, "MOB", "Y"), d.PropertyOf(d, 34, bob.Addr, "PHH", ""))
 	}
 	if d.Groups != NoGroups {
-		g := Group{ID: 3, Name: "Old pals"}
+		g := Group{ID: 3, GUID: "8fb1c1de-0f9a-4a3c-9f5c-0d6d3d2f0003", Name: "Old pals"}
 		add(d.GroupAdded("14", 35, g), d.GroupRenamed("15", 36, g), d.GroupRemoved("16", 37, g))
 	}
 	add(d.Changed("17", []string{"NLN"}), d.Changed("18", []string{"BSY", "268435456"}))
@@ -70,18 +95,36 @@ func shapes(d *Dialect) (out []wire.Command) {
 		add(d.Presence(trid, carol, im.Presence{Later: true}))
 		add(d.Presence(trid, im.Person{Addr: carol.Addr}, im.Presence{Status: im.Away, Later: true}))
 	}
+	if d.Pictures {
+		add(d.Changed("18", []string{"BSY", "268435456", picture}))
+		add(d.Presence("19", bob, im.Presence{Status: im.Busy, Caps: 0x10000020, Object: picture}), d.Presence("", bob, im.Presence{Status: im.Busy, Caps: 0x10000020, Object: picture}))
+	}
+	for _, now := range []im.Presence{{Status: im.Online}, {Status: im.Online, Note: `a < "b" & 'c'`, Playing: song}, {Status: im.Online, Media: "The Artist – A Song"}, {Note: "there", Later: true}, {Status: im.Hidden, Note: "x"}} {
+		for _, trid := range []string{"19", ""} {
+			if c, ok := d.Note(trid, carol, now); ok {
+				add(c)
+			}
+		}
+	}
 	add(d.Presence("", bob, im.Presence{}), d.Presence("", carol, im.Presence{}), d.Presence("", bob, im.Presence{Status: im.Hidden}))
 	add(d.Transfer("20", "192.0.2.1:1863", "1.2.3"))
 	for _, who := range []im.Person{bob, carol} {
 		add(d.Ring(d, "192.0.2.1:1863", im.Invitation{From: who, Cookie: "4.5.6", Session: 11752013}))
-		add(d.Present(d, "1", 1, 2, who), d.Joined(d, who), d.Gone(who, false), d.Gone(who, true), d.Said(who, []byte("hi")))
+		m := im.Membership{Who: who, Caps: 0x10000020, Joined: true}
+		add(d.Present(d, "1", 1, 2, m), d.Joined(d, m), d.Gone(who, false), d.Gone(who, true), d.Said(who, []byte("hi")))
 	}
 	add(d.Pong(), d.URL("21", "/", "http://192.0.2.1/"))
+	if d.Policy != nil {
+		add(d.Policy("22", "Shields.xml"))
+	}
 	return out
 }
 
 func TestGolden(t *testing.T) {
-	for _, d := range versions {
+	unmoved := *Named("MSNP10")
+	migrated(&unmoved, false)
+	unmoved.Name = "MSNP10-unmoved"
+	for _, d := range append(slices.Clip(versions), &unmoved) {
 		var b []byte
 		for _, c := range shapes(d) {
 			b = c.Append(b)
@@ -110,7 +153,7 @@ func TestGolden(t *testing.T) {
 // TestComplete finds a shape that a version lacks. Shapes that came with a later
 // version than the first are nil before it.
 func TestComplete(t *testing.T) {
-	since := map[string]bool{"Property": true, "PropertyOf": true, "GroupAdded": true, "GroupRemoved": true, "GroupRenamed": true}
+	since := map[string]bool{"Personal": true, "Policy": true, "Property": true, "PropertyOf": true, "GroupAdded": true, "GroupRemoved": true, "GroupRenamed": true}
 	for _, d := range versions {
 		v := reflect.ValueOf(*d)
 		for i := range v.NumField() {
@@ -123,7 +166,7 @@ func TestComplete(t *testing.T) {
 
 func TestChoose(t *testing.T) {
 	for _, c := range []struct{ offered, want string }{
-		{"MSNP2", "MSNP2"}, {"MSNP9 MSNP8 CVR0", "MSNP8"}, {"MSNP2 msnp8", "MSNP8"}, {"MSNP7 MSNP6 MSNP5 MSNP4 CVR0", "MSNP7"}, {"MSNP5", "MSNP5"}, {"MSNP3 MSNP2 CVR0", "MSNP3"},
+		{"MSNP2", "MSNP2"}, {"MSNP9 MSNP8 CVR0", "MSNP9"}, {"MSNP12 MSNP11 MSNP10 CVR0", "MSNP12"}, {"MSNP14 MSNP13 MSNP10 MSNP9 CVR0", "MSNP10"}, {"MSNP2 msnp8", "MSNP8"}, {"MSNP7 MSNP6 MSNP5 MSNP4 CVR0", "MSNP7"}, {"MSNP5", "MSNP5"}, {"MSNP3 MSNP2 CVR0", "MSNP3"},
 		{"MSNP99", ""}, {"CVR0", ""}, {"", ""},
 	} {
 		got := ""
@@ -197,7 +240,7 @@ func TestEscapeName(t *testing.T) {
 
 func TestForwardListIsCut(t *testing.T) {
 	var l Lists
-	for i := range 400 {
+	for i := range 700 {
 		l.Contacts = append(l.Contacts, Contact{Person: im.Person{Addr: im.Addr{Net: "xmpp", ID: fmt.Sprint(i, "@x")}}, On: Forward})
 	}
 	l.Contacts = append(l.Contacts, Contact{Person: bob, On: Forward | Allow})
@@ -226,6 +269,14 @@ func TestRender(t *testing.T) {
 		{"MSNP2", im.Message{Text: "hi", Style: red}, plain + "\r\nhi"},
 		{"MSNP8", im.Message{Text: "up", Kind: im.Notice}, plain + "X-MMS-IM-Format: FN=MS%20Sans%20Serif; EF=I; CO=808080; CS=0; PF=22\r\n\r\nup"},
 		{"MSNP8", im.Message{Kind: im.Nudge}, plain + "\r\n* Bob sent you a nudge"},
+		{"MSNP11", im.Message{Kind: im.Nudge}, "MIME-Version: 1.0\r\nContent-Type: text/x-msnmsgr-datacast\r\n\r\nID: 1\r\n\r\n\r\n"},
+		{"MSNP10", im.Message{Kind: im.Nudge, Raw: []byte(nudge)}, plain + "\r\n* Bob sent you a nudge"},
+		{"MSNP11", im.Message{Kind: im.Nudge, Raw: []byte(nudge)}, nudge},
+		{"MSNP9", im.Message{Kind: im.Emote, Text: "sent a wink", Raw: []byte(wink)}, plain + "\r\n* Bob sent a wink"},
+		{"MSNP12", im.Message{Kind: im.Emote, Text: "sent a wink", Raw: []byte(wink)}, wink},
+		{"MSNP8", im.Message{Raw: []byte(invite()), Offer: "the file a.jpg"}, plain + "\r\n* Bob offers the file a.jpg, which this version of Messenger can't take"},
+		{"MSNP9", im.Message{Raw: []byte(invite()), Offer: "the file a.jpg"}, invite()},
+		{"MSNP2", im.Message{Raw: []byte(oldInvite), Offer: "the file readme.txt"}, oldInvite},
 		{"MSNP8", im.Message{Text: "waves", Kind: im.Emote}, plain + "\r\n* Bob waves"},
 		{"MSNP8", im.Message{Text: "hi", Name: "Eve"}, plain + "\r\nEve: hi"},
 		{"MSNP8", im.Message{Text: "waves", Name: "Eve", Kind: im.Emote}, plain + "\r\n* Eve waves"},
@@ -274,6 +325,28 @@ func TestSplitText(t *testing.T) {
 	}
 }
 
+const (
+	nudge     = "MIME-Version: 1.0\r\nContent-Type: text/x-msnmsgr-datacast\r\n\r\nID: 1\r\n\r\n"
+	wink      = "MIME-Version: 1.0\r\nContent-Type: text/x-msnmsgr-datacast\r\n\r\nID: 2\r\nData: <msnobj/>\r\n\r\n"
+	oldInvite = "MIME-Version: 1.0\r\nContent-Type: text/x-msmsgsinvite; charset=UTF-8\r\n\r\nApplication-Name: File Transfer\r\nApplication-GUID: {5D3E02AB-6190-11d3-BBBB-00C04F795683}\r\n" +
+		"Invitation-Command: INVITE\r\nInvitation-Cookie: 33267\r\nApplication-File: readme.txt\r\nApplication-FileSize: 60904\r\n\r\n"
+)
+
+// invite is the first part of an offer of a file over P2P: the file's context is
+// cut in its middle.
+func invite() string {
+	context := make([]byte, 574)
+	for i, c := range utf16.Encode([]rune("Grüße.jpg")) {
+		binary.LittleEndian.PutUint16(context[20+2*i:], c)
+	}
+	slp := "INVITE MSNMSGR:bob@example.com MSNSLP/1.0\r\nTo: <msnmsgr:bob@example.com>\r\nContent-Type: application/x-msnmsgr-sessionreqbody\r\nContent-Length: 999\r\n\r\n" +
+		"EUF-GUID: {5D3E02AB-6190-11D3-BBBB-00C04F795683}\r\nSessionID: 2216804035\r\nAppID: 2\r\nContext: " + base64.StdEncoding.EncodeToString(context)[:705]
+	head := make([]byte, 48)
+	binary.LittleEndian.PutUint64(head[16:], 1400)
+	binary.LittleEndian.PutUint32(head[24:], uint32(len(slp)))
+	return "MIME-Version: 1.0\r\nContent-Type: application/x-msnmsgrp2p\r\nP2P-Dest: bob@example.com\r\n\r\n" + string(head) + slp + "\x00\x00\x00\x00"
+}
+
 var payloads = []struct {
 	in   string
 	want im.Event
@@ -288,7 +361,17 @@ var payloads = []struct {
 	{"Content-Type: text/plain\r\nX-MMS-IM-Format: FN=Arial; EF=; CO=0\r\n\r\n/me waves", im.Message{Kind: im.Emote, Text: "waves", Style: im.Style{Font: "Arial"}}, true},
 	{"MIME-Version: 1.0\r\nContent-Type: text/x-msmsgscontrol\r\nTypingUser: bob@example.com\r\n\r\n\r\n", im.Typing{On: true}, true},
 	{"MIME-Version: 1.0\r\nContent-Type: text/x-msnmsgr-datacast\r\n\r\nID: 1\r\n\r\n\r\n", im.Message{Kind: im.Nudge}, true},
-	{"MIME-Version: 1.0\r\nContent-Type: text/x-msnmsgr-datacast\r\n\r\nID: 2\r\n\r\n\r\n", im.Message{}, true},
+	{"MIME-Version: 1.0\r\nContent-Type: text/x-msnmsgr-datacast\r\n\r\nID: 2\r\n\r\n\r\n", im.Message{Kind: im.Emote, Text: "sent a wink"}, true},
+	{"Content-Type: text/x-msnmsgr-datacast\r\n\r\nID: 3\r\nData: <msnobj/>\r\n", im.Message{Kind: im.Emote, Text: "sent a voice clip"}, true},
+	{"Content-Type: text/x-msnmsgr-datacast\r\n\r\nID: 4\r\nData: jumps\x07\r\n", im.Message{Kind: im.Emote, Text: "jumps"}, true},
+	{"Content-Type: text/x-msnmsgr-datacast\r\n\r\nID: 4\r\nData:\r\n", im.Message{}, true},
+	{"Content-Type: application/x-ms-ink\r\n\r\nbase64:AAAA", im.Message{Kind: im.Emote, Text: "sent a drawing"}, true},
+	{invite(), im.Message{Offer: "the file Grüße.jpg"}, true},
+	{strings.Replace(invite(), "INVITE ", "BYE ", 1), im.Message{}, true},
+	{"Content-Type: application/x-msnmsgrp2p\r\n\r\n" + strings.Repeat("\x01", 48) + "INVITE x\r\n\r\nEUF-GUID: {5D3E02AB-6190-11d3-BBBB-00C04F795683}", im.Message{}, true},
+	{"Content-Type: application/x-msnmsgrp2p\r\n\r\nshort", im.Message{}, true},
+	{oldInvite, im.Message{Offer: "the file readme.txt"}, true},
+	{strings.Replace(oldInvite, "Command: INVITE", "Command: CANCEL", 1), im.Message{}, true},
 	{"MIME-Version: 1.0\r\nContent-Type: text/x-clientcaps\r\n\r\nClient-Name: x", im.Message{}, true},
 	{"just words", nil, false},
 	{"", nil, false},

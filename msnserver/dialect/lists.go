@@ -19,12 +19,17 @@ var blocks = []struct {
 const GroupZero = "Other Contacts"
 
 // fit makes lists that a client of this version can take: pending contacts are
-// on the reverse list only, so that it asks about them (MSNP.md K.8), and what
-// is too much for its forward list is left out, foreign contacts first (K.21).
+// on the pending list or, where there is none, on the reverse list only, so that
+// it asks about them (MSNP.md K.8), and what is too much for its forward list is
+// left out, foreign contacts first (K.21).
 func (d *Dialect) fit(l Lists) Lists {
 	cs := make([]Contact, 0, len(l.Contacts))
 	for _, c := range l.Contacts {
-		if c.On&Pending != 0 {
+		switch {
+		case c.On&Pending == 0:
+		case d.Pending:
+			c.On &^= Reverse
+		default:
 			c.On = c.On&^Pending | Reverse
 		}
 		cs = append(cs, c)
@@ -239,7 +244,7 @@ func removed2(trid string, e Edit) wire.Command {
 // (MSNP.md B.9.1). A pending contact comes as an entry of the reverse list;
 // leaving the pending list is not worth a line here.
 func (d *Dialect) ListChanged(ev im.ListChanged) (c wire.Command, ok bool) {
-	e := Edit{List: ev.List, Version: d.Version(ev.Version), Handle: d.Handle(ev.Who.Addr), Name: d.name(ev.Who)}
+	e := Edit{List: ev.List, Version: d.Version(ev.Version), Handle: d.Handle(ev.Who.Addr), Name: d.name(ev.Who), GUID: d.GUID(ev.GUID)}
 	if e.List == "PL" {
 		if e.List = "RL"; !ev.Added {
 			return c, false
@@ -249,6 +254,14 @@ func (d *Dialect) ListChanged(ev im.ListChanged) (c wire.Command, ok bool) {
 		return d.Added("0", e), true
 	}
 	return d.Removed("0", e), true
+}
+
+// GUID is an entry's as an Edit wants it: "" where the version has none.
+func (d *Dialect) GUID(guid string) string {
+	if d.Groups != Unique {
+		return ""
+	}
+	return guid
 }
 
 func renamed2(trid string, version uint64, handle, name string) wire.Command {

@@ -27,9 +27,11 @@ func Parse(payload []byte) (ev im.Event, ok bool) {
 			return im.Typing{On: true}, true
 		}
 	case "text/x-msnmsgr-datacast":
-		if body, _ := wire.ParseMessage(m.Body); body.Get("ID") == "1" {
-			msg.Kind = im.Nudge
-		}
+		datacast(m, &msg)
+	case "application/x-ms-ink", "image/gif":
+		msg.Kind, msg.Text = im.Emote, "sent a drawing"
+	case "application/x-msnmsgrp2p", "text/x-msmsgsinvite":
+		msg.Offer = offer(m)
 	case "text/plain":
 		msg.Text = decode(m.Body, m.Param("Content-Type", "charset"))
 		msg.Style = style(m)
@@ -38,6 +40,23 @@ func Parse(payload []byte) (ev im.Event, ok bool) {
 		}
 	}
 	return msg, true
+}
+
+// datacast reads what is sent beside words (MSNP.md D.3): a nudge, or what
+// becomes words for whoever can't see it.
+func datacast(m wire.Message, msg *im.Message) {
+	switch body, _ := wire.ParseMessage(m.Body); body.Get("ID") {
+	case "1":
+		msg.Kind = im.Nudge
+	case "2":
+		msg.Kind, msg.Text = im.Emote, "sent a wink"
+	case "3":
+		msg.Kind, msg.Text = im.Emote, "sent a voice clip"
+	case "4":
+		if text := strings.Map(printable, strings.ToValidUTF8(body.Get("Data"), "?")); text != "" {
+			msg.Kind, msg.Text = im.Emote, text
+		}
+	}
 }
 
 // decode turns a body into text with LF between lines. Without a charset it is

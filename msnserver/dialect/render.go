@@ -19,7 +19,7 @@ const maxText = 1400
 // are, unless the message is late: then it shows when it was sent, in the zone
 // of m.At. There is always at least one.
 func (d *Dialect) Render(m im.Message, speaker string) [][]byte {
-	if len(m.Raw) > 0 && (!m.Late || m.Text == "") {
+	if len(m.Raw) > 0 && (!m.Late || m.Text == "") && d.takes(m) {
 		return [][]byte{m.Raw}
 	}
 	if m.Kind == im.Nudge && d.Nudges && m.Name == "" && !m.Late {
@@ -56,12 +56,30 @@ func (d *Dialect) Render(m im.Message, speaker string) [][]byte {
 	return out
 }
 
+// takes says whether a client of this version makes sense of the bytes of an MSN
+// sender, or nobody can: what is neither words nor an offer is between programs.
+func (d *Dialect) takes(m im.Message) bool {
+	if !m.Speaks() && m.Offer == "" || d.Nudges && d.Pictures {
+		return true
+	}
+	raw, _ := wire.ParseMessage(m.Raw)
+	switch raw.Type() {
+	case "text/x-msnmsgr-datacast":
+		return d.Nudges
+	case "application/x-msnmsgrp2p":
+		return d.Pictures
+	}
+	return true
+}
+
 // words is what m says, as text with CR LF between lines.
 func words(m im.Message, speaker string) string {
 	text := strings.TrimRight(strings.ToValidUTF8(m.Text, "?"), "\r\n")
 	switch {
 	case m.File != nil:
 		text = strings.TrimRight(fmt.Sprintf("* %s sent a file: %s%s\n%s", speaker, m.File.Name, size(m.File.Size), text), "\n")
+	case m.Offer != "":
+		text = fmt.Sprintf("* %s offers %s, which this version of Messenger can't take", speaker, m.Offer)
 	case m.Kind == im.Nudge:
 		text = fmt.Sprintf("* %s sent you a nudge", speaker)
 	case m.Rel.Kind == im.Edit:

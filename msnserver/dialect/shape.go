@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -118,24 +119,33 @@ func changed8(trid string, args []string) wire.Command {
 }
 
 // shown is what a client that can't write to somebody offline sees instead of
-// offline, when messages are kept for him (DESIGN.md §3).
-func (d *Dialect) shown(who im.Person, now im.Presence) (im.Person, im.Status) {
+// offline, when messages are kept for him: away, and why in the note or, where
+// there is none, in the name (DESIGN.md §3).
+func (d *Dialect) shown(who im.Person, now im.Presence) (im.Person, im.Presence) {
 	if d.OfflineSend || !now.Later || now.Status != im.Offline && now.Status != im.Away {
-		return who, now.Status
+		return who, now
+	}
+	now.Status = im.Away
+	if d.Personal != nil {
+		now.Note = strings.TrimSpace(now.Note + " " + gone)
+		return who, now
 	}
 	if who.Name == "" {
 		who.Name = d.Handle(who.Addr)
 	}
-	who.Name += " (gets it later)"
-	return who, im.Away
+	who.Name += " " + gone
+	return who, now
 }
 
 // Presence tells the client what who shows: ILN with the transaction id of the
 // request it answers, NLN or FLN without.
 func (d *Dialect) Presence(trid string, who im.Person, now im.Presence) wire.Command {
-	who, now.Status = d.shown(who, now)
+	who, now = d.shown(who, now)
 	if now.Status == im.Offline || now.Status == im.Hidden {
 		return d.Left(d, who)
+	}
+	if who.Net != "" {
+		now.Caps = d.foreign
 	}
 	return d.Arrived(d, trid, who, now)
 }
@@ -154,6 +164,20 @@ func arrived8(d *Dialect, trid string, who im.Person, now im.Presence) wire.Comm
 	return c
 }
 
+// arrived9 has the picture. What a client says of its own is passed on as it is.
+func arrived9(d *Dialect, trid string, who im.Person, now im.Presence) wire.Command {
+	c := arrived8(d, trid, who, now)
+	if object := cmp.Or(now.Object, d.noPicture); object != "" {
+		c.Args = append(c.Args, object)
+	}
+	return c
+}
+
+// bridged is what contacts on networks are said to be able to do: nudges, which
+// a client sends to MSNC4 and later only (MSNP.md B.10.1). Offers of files are
+// answered in words; the bit for messages in several parts is not set.
+const bridged im.Caps = 0x40000000
+
 func left2(d *Dialect, who im.Person) wire.Command { return wire.Line("FLN", d.Handle(who.Addr)) }
 
 // Switchboards.
@@ -166,12 +190,23 @@ func ring2(d *Dialect, addr string, in im.Invitation) wire.Command {
 	return wire.Line("RNG", number(in.Session), addr, "CKI", in.Cookie, d.Handle(in.From.Addr), d.name(in.From))
 }
 
-func present2(d *Dialect, trid string, i, of int, who im.Person) wire.Command {
-	return wire.Line("IRO", trid, number(i), number(of), d.Handle(who.Addr), d.name(who))
+func present2(d *Dialect, trid string, i, of int, m im.Membership) wire.Command {
+	return d.member(wire.Line("IRO", trid, number(i), number(of)), m)
 }
 
-func joined2(d *Dialect, who im.Person) wire.Command {
-	return wire.Line("JOI", d.Handle(who.Addr), d.name(who))
+func joined2(d *Dialect, m im.Membership) wire.Command { return d.member(wire.Line("JOI"), m) }
+
+// member appends who it is, and what his client can do where the version says
+// so.
+func (d *Dialect) member(c wire.Command, m im.Membership) wire.Command {
+	c.Args = append(c.Args, d.Handle(m.Who.Addr), d.name(m.Who))
+	if d.joinCaps {
+		if m.Who.Net != "" {
+			m.Caps = d.foreign
+		}
+		c.Args = append(c.Args, number(uint32(m.Caps)))
+	}
+	return c
 }
 
 // Gone tells that who left the conversation. Idle says that nobody left on
@@ -192,6 +227,16 @@ func (d *Dialect) Said(who im.Person, payload []byte) wire.Command {
 
 func pong2() wire.Command { return wire.Line("QNG") }
 
+// pong9 says after how many seconds the next PNG is due.
+func pong9() wire.Command { return wire.Line("QNG", "50") }
+
 func url2(trid, path, login string) wire.Command { return wire.Line("URL", trid, path, login) }
 
 func url3(trid, path, login string) wire.Command { return wire.Line("URL", trid, path, login, "1") }
+
+// policy10 answers for whatever file is asked (Shields.xml): clients keep what it
+// says, so it is as short as one that forbids nothing can be (MSNP.md K.16).
+func policy10(trid, file string) wire.Command {
+	return wire.Command{Verb: "GCF", Args: []string{trid, file}, Payload: []byte(`<?xml version="1.0" encoding="utf-8" ?><config><shield>` +
+		`<cli maj="7" min="0" minbld="0" maxbld="9999" deny=" " /></shield><block></block></config>`)}
+}

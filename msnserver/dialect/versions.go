@@ -1,6 +1,10 @@
 package dialect
 
-import "nudge/msnserver/wire"
+import (
+	"slices"
+
+	"nudge/msnserver/wire"
+)
 
 // versions is every version this server speaks, oldest first.
 var versions = build(
@@ -11,6 +15,10 @@ var versions = build(
 	row{"MSNP6", msnp6},
 	row{"MSNP7", msnp7},
 	row{"MSNP8", msnp8},
+	row{"MSNP9", msnp9},
+	row{"MSNP10", msnp10},
+	row{"MSNP11", msnp11},
+	row{"MSNP12", msnp12},
 )
 
 // row names a version and says how it differs from the one above it.
@@ -88,3 +96,41 @@ func msnp8(d *Dialect) {
 	d.Sync = sync8
 	d.Changed, d.Arrived = changed8, arrived8
 }
+
+// msnp9 is MSN 6.0: pictures and peer to peer. Its libraries count the arguments
+// of presence, so no picture is no argument (MSNP.md K.13).
+func msnp9(d *Dialect) {
+	d.Arrived = arrived9
+	d.Pictures, d.foreign = true, bridged
+	d.Pong = pong9
+	d.verbs = d.with("PGD")
+}
+
+// msnp10 is MSN 6.1 and 6.2: contacts and groups have GUIDs, the own name is a
+// property, list versions are times.
+func msnp10(d *Dialect) {
+	d.Lists = Tagged
+	d.MaxContacts = 600
+	d.UnknownUser = wire.InvalidUserName
+	d.OwnName, d.noPicture = true, "%3Cmsnobj%2F%3E"
+	d.Properties = append(slices.Clip(d.Properties), "HSB", "WWE")
+	d.SignedIn, d.Sync = signedIn10, sync10
+	d.Setting, d.Added, d.Removed = setting10, added10, removed10
+	d.Property, d.PropertyOf = property10, propertyOf10
+	d.verbs = d.without("ADD REA LST")
+	d.verbs = d.with("ADC SBP GCF")
+	d.Policy = policy10
+	migrated(d, true)
+}
+
+// msnp11 is MSN 7.0: notes, nudges, winks and the list of those who wait for an
+// answer.
+func msnp11(d *Dialect) {
+	d.Pending, d.Nudges = true, true
+	d.Greeting = []wire.Command{wire.Line("SBS", "0", "null")}
+	d.Personal = personal11
+	d.verbs = d.with("UUX")
+}
+
+// msnp12 is MSN 7.5.
+func msnp12(d *Dialect) { d.types, d.joinCaps = true, true }

@@ -61,12 +61,15 @@ func (s *Session) refuse(cmd wire.Command, err error) error {
 }
 
 // editable finds the list a client may edit. The reverse list is none: clients
-// that try are cut off (MSNP.md B.9.1).
+// that try are cut off (MSNP.md B.9.1), but where there is a pending list they
+// move people from there to it.
 func (s *Session) editable(cmd wire.Command) (l bridge.List, ok bool, err error) {
-	switch l = bridge.ListNamed(cmd.Arg(1)); l {
-	case bridge.FL, bridge.AL, bridge.BL:
+	switch l = bridge.ListNamed(cmd.Arg(1)); {
+	case l == bridge.FL, l == bridge.AL, l == bridge.BL:
 		return l, true, nil
-	case bridge.RL:
+	case s.Dialect().Pending && (l == bridge.RL && cmd.Verb == "ADC" || l == bridge.PL && cmd.Verb == "REM"):
+		return l, true, nil
+	case l == bridge.RL:
 		return l, false, fmt.Errorf("%s RL: %w", cmd.Verb, conn.ErrBye)
 	}
 	s.Send(wire.InvalidParameter.Reply(cmd.Arg(0)))
@@ -76,8 +79,15 @@ func (s *Session) editable(cmd wire.Command) (l bridge.List, ok bool, err error)
 // group reads the optional argument that names a group; text is "" where the
 // version has none or the client gave none.
 func (s *Session) group(arg string) (id uint32, text string, err error) {
-	if arg == "" || s.Dialect().Groups == dialect.NoGroups {
+	switch model := s.Dialect().Groups; {
+	case arg == "" || model == dialect.NoGroups:
 		return 0, "", nil
+	case model == dialect.Unique:
+		g, ok := s.user.FindGroup(wire.Unescape(arg))
+		if !ok {
+			return 0, "", bridge.ErrNoGroup
+		}
+		return g.ID, g.GUID, nil
 	}
 	n, err := strconv.ParseUint(arg, 10, 32)
 	if err != nil {
@@ -156,12 +166,15 @@ func (s *Session) rem(cmd wire.Command) error {
 		return s.refuse(cmd, err)
 	}
 	change, err := s.user.Remove(s.ctx, list, cmd.Arg(2), group, groupText != "")
+	if list == bridge.PL && errors.Is(err, bridge.ErrNotOnList) {
+		change, err = s.user.Answered(cmd.Arg(2)) // allowing or blocking him took him off
+	}
 	if err != nil {
 		return s.refuse(cmd, err)
 	}
 	d := s.Dialect()
 	s.Send(d.Removed(cmd.Arg(0), dialect.Edit{
-		List: list.String(), Version: d.Version(change.Version), Handle: s.spelled(cmd.Arg(2), change), Group: groupText,
+		List: list.String(), Version: d.Version(change.Version), Handle: s.spelled(cmd.Arg(2), change), Group: groupText, GUID: d.GUID(change.GUID),
 	}))
 	return nil
 }

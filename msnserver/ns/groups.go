@@ -28,7 +28,7 @@ func (s *Session) adg(cmd wire.Command) error {
 		return s.refuse(cmd, err)
 	}
 	d := s.Dialect()
-	s.Send(d.GroupAdded(cmd.Arg(0), d.Version(change.Version), dialect.Group{ID: change.Group.ID, Name: name}))
+	s.Send(d.GroupAdded(cmd.Arg(0), d.Version(change.Version), dialect.Group(change.Group)))
 	return nil
 }
 
@@ -43,7 +43,7 @@ func (s *Session) rmg(cmd wire.Command) error {
 		return s.refuse(cmd, err)
 	}
 	d := s.Dialect()
-	s.Send(d.GroupRemoved(cmd.Arg(0), d.Version(change.Version), dialect.Group{ID: id}))
+	s.Send(d.GroupRemoved(cmd.Arg(0), d.Version(change.Version), dialect.Group(change.Group)))
 	return nil
 }
 
@@ -62,6 +62,6 @@ func (s *Session) reg(cmd wire.Command) error {
 		return s.refuse(cmd, err)
 	}
 	d := s.Dialect()
-	s.Send(d.GroupRenamed(cmd.Arg(0), d.Version(change.Version), dialect.Group{ID: id, Name: name}))
+	s.Send(d.GroupRenamed(cmd.Arg(0), d.Version(change.Version), dialect.Group(change.Group)))
 	return nil
 }

@@ -11,12 +11,12 @@ import (
 // lists are the account's lists for this client's version.
 func (s *Session) lists() dialect.Lists {
 	from := s.user.Lists()
-	l := dialect.Lists{Version: s.Dialect().Version(from.Version), Prompt: from.Prompt, BlockOthers: from.BlockOthers, Properties: from.Properties}
+	l := dialect.Lists{Version: s.Dialect().Version(from.Version), Prompt: from.Prompt, BlockOthers: from.BlockOthers, Properties: from.Properties, Name: s.user.Person().Name}
 	for _, g := range from.Groups {
-		l.Groups = append(l.Groups, dialect.Group{ID: g.ID, Name: g.Name})
+		l.Groups = append(l.Groups, dialect.Group(g))
 	}
 	for _, c := range from.Contacts {
-		l.Contacts = append(l.Contacts, dialect.Contact{Person: c.Person, On: dialect.On(c.Lists), Groups: c.Groups, Properties: c.Properties})
+		l.Contacts = append(l.Contacts, dialect.Contact{Person: c.Person, On: dialect.On(c.Lists), Groups: c.Groups, GUID: c.GUID, Properties: c.Properties})
 	}
 	return l
 }
@@ -25,7 +25,8 @@ func (s *Session) lists() dialect.Lists {
 // has none says 0 and always gets everything (MSNP.md K.3).
 func (s *Session) syn(cmd wire.Command) error {
 	d, l := s.Dialect(), s.lists()
-	if short := d.Unchanged(cmd.Arg(0), l.Version); cmd.Arg(1) != "0" && cmd.Arg(1) == short.Arg(1) {
+	short := d.Unchanged(cmd.Arg(0), l.Version)
+	if cmd.Arg(1) != "0" && cmd.Arg(1) == short.Arg(1) && (short.Arg(2) == "" || cmd.Arg(2) == short.Arg(2)) {
 		s.Send(short)
 		return nil
 	}

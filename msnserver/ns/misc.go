@@ -38,5 +38,11 @@ func (s *Session) snd(cmd wire.Command) error {
 	return nil
 }
 
+// gcf hands out a policy: nothing is forbidden (MSNP.md B.16).
+func (s *Session) gcf(cmd wire.Command) error {
+	s.Send(s.Dialect().Policy(cmd.Arg(0), cmd.Arg(1)))
+	return nil
+}
+
 // pag is a message to a telephone; it has no answer (MSNP.md B.14).
 func (s *Session) pag(wire.Command) error { return nil }

@@ -13,6 +13,7 @@ import (
 	"nudge/bridge"
 	"nudge/bridge/im"
 	"nudge/msnserver/conn"
+	"nudge/msnserver/dialect"
 	"nudge/msnserver/passport"
 	"nudge/msnserver/wire"
 )
@@ -31,7 +32,8 @@ type Session struct {
 	program   string // as CVR named it
 	user      *bridge.Session
 
-	greeted atomic.Bool // USR OK is queued: the client takes events
+	noteInName bool        // set before greeted: the note of a contact goes after his name
+	greeted    atomic.Bool // USR OK is queued: the client takes events
 }
 
 // New makes a session on c. ctx ends what a handler waits for.
@@ -54,7 +56,8 @@ const (
 )
 
 var table = conn.Table[*Session]{
-	Known: func(c *conn.Conn, verb string) bool { return c.Dialect() == nil || c.Dialect().Knows(verb) },
+	Known:   func(c *conn.Conn, verb string) bool { return c.Dialect() == nil || c.Dialect().Knows(verb) },
+	Dropped: func(c *conn.Conn, verb string) bool { return c.Dialect().Dropped(verb) },
 	Rows: map[string]conn.Command[*Session]{
 		"VER": {Run: (*Session).ver, In: conn.Fresh, Min: 2, Max: 50},
 		"CVR": {Run: (*Session).cvr, In: agreed, Min: 7, Max: 9, Wrong: wire.NotExpectedCVR},
@@ -62,12 +65,14 @@ var table = conn.Table[*Session]{
 		"INF": {Run: (*Session).inf, In: signIn, Min: 1, Max: 1},
 		"USR": {Run: (*Session).usr, In: signIn, Min: 4, Max: 4, Wrong: wire.AlreadyLoggedIn, Stay: true},
 
-		"SYN": {Run: (*Session).syn, In: conn.SignedIn, Min: 2, Max: 2},
+		"SYN": {Run: (*Session).syn, In: conn.SignedIn, Min: 2, Max: 3},
 		"LST": {Run: (*Session).lst, In: conn.SignedIn, Min: 2, Max: 2},
 		"GTC": {Run: (*Session).gtc, In: conn.SignedIn, Min: 2, Max: 2},
 		"BLP": {Run: (*Session).blp, In: conn.SignedIn, Min: 2, Max: 2},
 
 		"ADD": {Run: (*Session).add, In: conn.SignedIn, Min: 3, Max: 5},
+		"ADC": {Run: (*Session).adc, In: conn.SignedIn, Min: 3, Max: 6},
+		"SBP": {Run: (*Session).sbp, In: conn.SignedIn, Min: 3, Max: 4},
 		"REM": {Run: (*Session).rem, In: conn.SignedIn, Min: 3, Max: 4},
 		"REA": {Run: (*Session).rea, In: conn.SignedIn, Min: 3, Max: 3},
 		"PRP": {Run: (*Session).prp, In: conn.SignedIn, Min: 2, Max: 3},
@@ -76,6 +81,7 @@ var table = conn.Table[*Session]{
 		"REG": {Run: (*Session).reg, In: conn.SignedIn, Min: 3, Max: 4},
 
 		"CHG": {Run: (*Session).chg, In: conn.SignedIn, Min: 2, Max: 4},
+		"UUX": {Run: (*Session).uux, In: conn.SignedIn, Min: 1, Max: 1},
 		"XFR": {Run: (*Session).xfr, In: conn.SignedIn, Min: 2, Max: 2},
 		"IMS": {Run: (*Session).ims, In: conn.SignedIn, Min: 2, Max: 2},
 
@@ -87,6 +93,8 @@ var table = conn.Table[*Session]{
 		"SND": {Run: (*Session).snd, In: conn.SignedIn, Min: 2, Max: 5},
 		"SDC": {Run: (*Session).snd, In: conn.SignedIn, Min: 2, Max: 8},
 		"PAG": {Run: (*Session).pag, In: conn.SignedIn, Min: 1, Max: 2},
+		"PGD": {Run: (*Session).pag, In: conn.SignedIn, Min: 1, Max: 3},
+		"GCF": {Run: (*Session).gcf, In: conn.SignedIn, Min: 2, Max: 2},
 	},
 }
 
@@ -101,7 +109,7 @@ func (s *Session) Deliver(ev im.Event, _ func(bool)) {
 	d := s.Dialect()
 	switch ev := ev.(type) {
 	case im.PresenceChanged:
-		s.Send(d.Presence(ev.Re, ev.Who, ev.Now))
+		s.present(d, ev)
 	case im.ListChanged:
 		// Before the greeting it would confuse; SYN brings it anyway.
 		if c, ok := d.ListChanged(ev); ok && s.greeted.Load() {
@@ -113,6 +121,17 @@ func (s *Session) Deliver(ev im.Event, _ func(bool)) {
 		}
 	case im.Invitation:
 		s.Send(d.Ring(d, s.Addr(), ev))
+	}
+}
+
+// present tells what a contact shows.
+func (s *Session) present(d *dialect.Dialect, ev im.PresenceChanged) {
+	if s.noteInName {
+		ev.Who = d.NameWithNote(ev.Who, ev.Now)
+	}
+	s.Send(d.Presence(ev.Re, ev.Who, ev.Now))
+	if note, ok := d.Note(ev.Re, ev.Who, ev.Now); ok {
+		s.Send(note)
 	}
 }
 

@@ -27,6 +27,18 @@ func (s *Session) chg(cmd wire.Command) error {
 	return nil
 }
 
+// uux sets what the user says about himself and listens to (MSNP.md B.16).
+func (s *Session) uux(cmd wire.Command) error {
+	note, ok := dialect.ParseNote(cmd.Payload, im.Presence{})
+	if !ok {
+		s.Send(wire.InvalidParameter.Reply(cmd.Arg(0)))
+		return nil
+	}
+	s.Send(wire.Command{Verb: "UUX", Args: []string{cmd.Arg(0)}, Payload: []byte{}})
+	s.user.SetNote(note)
+	return nil
+}
+
 // xfr sends the client to a switchboard: the same address it came to
 // (MSNP.md B.11).
 func (s *Session) xfr(cmd wire.Command) error {

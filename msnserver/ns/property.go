@@ -16,6 +16,9 @@ const maxProperty = 95
 // (MSNP.md B.9.4). One that this version does not know is answered and not kept.
 func (s *Session) prp(cmd wire.Command) error {
 	key, value := cmd.Arg(1), wire.Unescape(cmd.Arg(2))
+	if key == "MFN" && s.Dialect().OwnName {
+		return s.ownName(cmd)
+	}
 	if len(cmd.Arg(2)) > maxProperty {
 		return fmt.Errorf("%s with a value of %d bytes", cmd.Verb, len(cmd.Arg(2)))
 	}

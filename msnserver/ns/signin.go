@@ -143,7 +143,10 @@ func (s *Session) prove(cmd wire.Command, ok bool) error {
 	if s.Dialect().Tickets {
 		p.Ticket = s.tickets.Issue(me.ID)
 	}
-	s.Send(s.Dialect().SignedIn(cmd.Arg(0), s.handle, me.Name), dialect.Hotmail(s.Dialect().Profile(p)))
+	s.noteInName = s.hub.Setting(bridge.NoteInName) == "on"
+	s.Send(s.Dialect().SignedIn(cmd.Arg(0), s.handle, me.Name))
+	s.Send(s.Dialect().Greeting...)
+	s.Send(dialect.Hotmail(s.Dialect().Profile(p)))
 	s.greeted.Store(true)
 	return nil
 }

@@ -88,10 +88,10 @@ func (s *Seat) ans(cmd wire.Command) error {
 	if !ok || err != nil {
 		return s.refuse(trid, bridge.ErrCookie)
 	}
-	seat, err := s.hub.Answer(cookie, handle, uint32(id), s, func(_ im.Person, present []im.Person) {
-		for i, who := range present {
-			s.names[who.Addr] = who.Name
-			s.Send(d.Present(d, trid, i+1, len(present), who))
+	seat, err := s.hub.Answer(cookie, handle, uint32(id), s, func(_ im.Person, present []im.Membership) {
+		for i, m := range present {
+			s.names[m.Who.Addr] = m.Who.Name
+			s.Send(d.Present(d, trid, i+1, len(present), m))
 		}
 		s.Send(wire.Line("ANS", trid, "OK"))
 	})
@@ -196,7 +196,7 @@ func (s *Seat) Deliver(ev im.Event, settle func(bool)) {
 	case im.Membership:
 		if ev.Joined {
 			s.names[ev.Who.Addr] = ev.Who.Name
-			s.Send(d.Joined(d, ev.Who))
+			s.Send(d.Joined(d, ev))
 		} else {
 			s.Send(d.Gone(ev.Who, ev.Idle))
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"nudge/bridge"
 	"nudge/store"
 )
 
@@ -31,6 +32,7 @@ var settings = []struct {
 	check func(value string) string
 }{
 	{Setting{Key: SettingAddress, Help: "name or address by which old PCs reach this box, as nudge and its assistant tell it; empty: found out by itself"}, hostWrong},
+	{Setting{Key: bridge.NoteInName, Default: "off", Help: "on: clients before MSN 7.0 see what a contact says about himself after his name; from their next sign-in on"}, switchWrong},
 }
 
 var (
@@ -75,6 +77,13 @@ func (b *Box) settingSet(ctx context.Context, v SettingValue) (Done, error) {
 		return Done{}, b.Store.Update(ctx, func(tx *store.Tx) error { return tx.PutSetting(v.Key, v.Value) })
 	}
 	return Done{}, fmt.Errorf("there is no setting %q; nudge setting shows all", v.Key)
+}
+
+func switchWrong(v string) string {
+	if v != "on" && v != "off" {
+		return "it must be on or off"
+	}
+	return ""
 }
 
 func hostWrong(v string) string {
