@@ -48,7 +48,7 @@ func (s *Seat) Send(m im.Message, ack func(error)) {
 func (c *chat) decline(s *Seat, offer string) {
 	for _, g := range c.guests {
 		who := g.owner.show(g.c)
-		text := fmt.Sprintf("Not delivered: %s can't be offered %s from here. Nothing was sent; you can cancel it.", who.Name, offer)
+		text := fmt.Sprintf("Not delivered: %s can't go to %s from here. You can cancel it.", offer, who.Name)
 		s.sink.Deliver(im.Message{From: who.Addr, Conv: who.ID, At: time.Now(), Kind: im.Notice, Text: text}, nil)
 	}
 }

@@ -1,7 +1,8 @@
 // Package passport plays the Passport services that MSNP8 and later sign in
-// with: the nexus that names the log-in server, and the log-in that turns a
-// password into a ticket (MSNP.md F.1). Tickets are issued here and verified by
-// whoever needs them.
+// with: the nexus that names the log-in server, the log-in that turns a password
+// into a ticket (MSNP.md F.1), and the token service that does the same for
+// clients from MSN 7.5 on (F.2). Tickets are issued here and verified by whoever
+// needs them.
 //
 // The clients match parts of the answers byte by byte, so requests are read and
 // answers written by hand: some requests have no HTTP version, and header names
@@ -30,7 +31,7 @@ type Accounts interface {
 	CheckPassword(handle, password string) (canonical string, ok bool)
 }
 
-// Server answers nexus and log-in requests.
+// Server answers nexus, log-in and token requests.
 type Server struct {
 	Accounts Accounts
 	Tickets  *Tickets
@@ -43,10 +44,15 @@ const (
 )
 
 // Wants tells whether a request that starts with line is for Answer rather than
-// for net/http: the nexus, the log-in, and everything without an HTTP version.
+// for net/http: the nexus, the log-in, the token service, and everything without
+// an HTTP version.
 func Wants(line string) bool {
 	f := strings.Fields(line)
-	return len(f) == 2 || len(f) >= 3 && (isNexus(path(f[1])) || isLogin(path(f[1])))
+	if len(f) < 3 {
+		return len(f) == 2
+	}
+	p := path(f[1])
+	return isNexus(p) || isLogin(p) || isTokens(p) || p == headerTokens
 }
 
 // path is the path of a request target in lower case, without query, scheme and
@@ -85,31 +91,38 @@ func (s *Server) Answer(w io.Writer, r Request, via Via) (again bool, err error)
 		a = nexus(host)
 	case isLogin(p):
 		a = s.login(r, host)
+	case isTokens(p):
+		a = s.tokens(r)
+	case p == headerTokens:
+		a = s.headerToken(r)
 	}
 	again = r.Version == "HTTP/1.1" && !strings.EqualFold(r.Get("Connection"), "close")
 	_, err = io.WriteString(w, a.text(again))
 	return again, err
 }
 
-// answer is a status line and header lines.
+// answer is a status line, header lines and a body, which is XML if there is any.
 type answer struct {
 	status string
 	header []string
+	body   string
 }
 
-// text is always HTTP/1.1 and without a body: libpurple matches the status line
-// literally.
+// text is always HTTP/1.1: libpurple matches the status line literally.
 func (a answer) text(again bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "HTTP/1.1 %s\r\n", a.status)
 	for _, h := range a.header {
 		b.WriteString(h + "\r\n")
 	}
-	b.WriteString("Content-Length: 0\r\n")
+	if a.body != "" {
+		b.WriteString("Content-Type: text/xml; charset=utf-8\r\n")
+	}
+	fmt.Fprintf(&b, "Content-Length: %d\r\n", len(a.body))
 	if !again {
 		b.WriteString("Connection: close\r\n")
 	}
-	b.WriteString("\r\n")
+	b.WriteString("\r\n" + a.body)
 	return b.String()
 }
 
@@ -117,7 +130,7 @@ func (a answer) text(again bool) string {
 // no scheme and something follows it (libpurple and BitlBee need both).
 func nexus(host string) answer {
 	site := "http://" + host + "/"
-	return answer{"200 OK", []string{"PassportURLs: DARealm=Passport.Net,DALogin=" + host + loginPath +
+	return answer{status: "200 OK", header: []string{"PassportURLs: DARealm=Passport.Net,DALogin=" + host + loginPath +
 		",DAReg=" + site + ",Properties=" + site + ",Privacy=" + site + ",GeneralRedir=" + site + ",Help=" + site + ",ConfigVersion=11"}}
 }
 
@@ -136,16 +149,23 @@ func (s *Server) login(r Request, host string) answer {
 			password = unescape(v)
 		}
 	}
-	if handle == "" || len(handle) > maxSecret || len(password) > maxSecret {
-		return refused(host, "Sign in with your address and password")
-	}
-	name, ok := s.Accounts.CheckPassword(handle, password)
+	name, ok := s.check(handle, password)
 	if !ok {
-		s.Log.Info("log-in refused: wrong address or password")
 		return refused(host, "The address or the password is wrong")
 	}
-	return answer{"200 OK", []string{"Authentication-Info: Passport1.4 da-status=success,tname=MSPAuth,tname=MSPProf,tname=MSPSec,from-PP='t=" +
+	return answer{status: "200 OK", header: []string{"Authentication-Info: Passport1.4 da-status=success,tname=MSPAuth,tname=MSPProf,tname=MSPSec,from-PP='t=" +
 		s.Tickets.Issue(name) + "&p=',ru=http://messenger.msn.com"}}
+}
+
+// check tells whose address and password these are.
+func (s *Server) check(handle, password string) (name string, ok bool) {
+	if handle == "" || len(handle) > maxSecret || len(password) > maxSecret {
+		return "", false
+	}
+	if name, ok = s.Accounts.CheckPassword(handle, password); !ok {
+		s.Log.Info("log-in refused: wrong address or password")
+	}
+	return name, ok
 }
 
 // maxSecret is the longest address or password taken, in bytes.
@@ -153,7 +173,7 @@ const maxSecret = 256
 
 // refused is the failure of MSNP.md F.1 with words for the person.
 func refused(host, why string) answer {
-	return answer{"401 Unauthorized", []string{"WWW-Authenticate: Passport1.4 da-status=failed,srealm=Passport.NET,ts=-3,prompt,cburl=http://" +
+	return answer{status: "401 Unauthorized", header: []string{"WWW-Authenticate: Passport1.4 da-status=failed,srealm=Passport.NET,ts=-3,prompt,cburl=http://" +
 		host + "/,cbtxt=" + url.PathEscape(why)}}
 }
 

@@ -12,6 +12,7 @@ import (
 type Request struct {
 	Method, Target string
 	Version        string // "" when the line had none
+	Body           []byte
 	header         [][2]string
 }
 
@@ -35,8 +36,7 @@ const (
 var ErrRequest = errors.New("malformed request")
 
 // ReadRequest reads a request leniently: LF ends a line as well as CR LF, the
-// HTTP version may be missing, a header line without a colon is skipped. A body
-// is read and thrown away.
+// HTTP version may be missing, a header line without a colon is skipped.
 func ReadRequest(br *bufio.Reader) (r Request, err error) {
 	left := maxHeader
 	line, err := readLine(br, &left)
@@ -68,7 +68,10 @@ func ReadRequest(br *bufio.Reader) (r Request, err error) {
 		if err != nil || n > maxBody {
 			return r, ErrRequest
 		}
-		_, err = io.CopyN(io.Discard, br, int64(n))
+		r.Body, err = io.ReadAll(io.LimitReader(br, int64(n)))
+		if err == nil && len(r.Body) < int(n) {
+			err = io.ErrUnexpectedEOF
+		}
 		return r, err
 	}
 	return r, nil

@@ -30,9 +30,10 @@ func NewTickets() *Tickets {
 	return &Tickets{all: map[string]*ticket{}, mine: map[string][]string{}}
 }
 
-// Issue makes a ticket for an account: letters and digits only.
+// Issue makes a ticket for an account: letters and digits only, about 100 of them,
+// because some clients may not believe in a shorter one (MSNP.md F.2).
 func (t *Tickets) Issue(handle string) string {
-	id, key := rand.Text(), strings.ToLower(handle)
+	id, key := rand.Text()+rand.Text()+rand.Text()+rand.Text(), strings.ToLower(handle)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()
