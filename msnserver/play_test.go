@@ -116,6 +116,7 @@ func (pipes) Addr() net.Addr { return &net.TCPAddr{} }
 //	user HANDLE NAME PASSWORD [md5]   an account
 //	friends HANDLE HANDLE             both on each other's list
 //	link HANDLE                       an account of its own on the network "echo"
+//	setting KEY VALUE                 a setting of the box
 //	away, back                        that network goes; it is there again
 //	wait 31s                          nothing happens for so long
 //	shutdown                          the server goes
@@ -237,6 +238,8 @@ func (p *player) set(f []string) {
 		p.box.echo.away.Store(false)
 		<-up
 		synctest.Wait()
+	case f[0] == "setting" && len(f) == 3:
+		err = p.box.db.Update(ctx, func(tx *store.Tx) error { return tx.PutSetting(f[1], f[2]) })
 	case f[0] == "wait" && len(f) == 2:
 		d, e := time.ParseDuration(f[1])
 		err = e
@@ -355,6 +358,7 @@ func frame(s string) string {
 }
 
 // echo is a network with everybody at echo.test on it, who repeat what is said.
+// Ned says something about himself too when he is written to.
 type echo struct {
 	away atomic.Bool
 	link atomic.Pointer[echoLink] // the newest
@@ -389,6 +393,9 @@ func (k *echoLink) Handle(ctx context.Context, user im.Addr, ev im.Event) error 
 		from := im.Addr{Net: "echo", ID: ev.Conv}
 		out = append(out, im.Receipt{ID: ev.ID, Conv: ev.Conv, State: im.Sent},
 			im.Message{ID: "echo-" + ev.ID, Conv: ev.Conv, From: from, At: time.Now(), Kind: ev.Kind, Text: ev.Text, Style: ev.Style})
+		if ev.Conv == "ned@echo.test" {
+			out = append(out, im.PresenceChanged{Who: im.Person{Addr: from}, Now: im.Presence{Status: im.Busy, Note: "at <home> & well", Media: "The Artist – A Song"}})
+		}
 	case im.ContactEdit:
 		out = append(out, im.Receipt{ID: ev.ID, State: im.Sent})
 	default:

@@ -53,7 +53,7 @@ func (s *Session) adc(cmd wire.Command) error {
 	if who == "" {
 		who = e.guid
 	}
-	change, err := s.user.Add(s.ctx, list, who, group)
+	change, err := s.addOrReading(list, who, group)
 	if e.handle == "" && errors.Is(err, bridge.ErrBadHandle) {
 		err = bridge.ErrNoSuchUser // nobody has that GUID
 	}
