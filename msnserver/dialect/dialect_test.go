@@ -33,7 +33,7 @@ var (
 		Properties: map[string]string{"PHH": "123 456", "MBE": "N"},
 		Groups:     []Group{{1, "8fb1c1de-0f9a-4a3c-9f5c-0d6d3d2f0001", "Friends"}, {2, "8fb1c1de-0f9a-4a3c-9f5c-0d6d3d2f0002", "Work & play"}},
 		Contacts: []Contact{
-			{Person: bob, On: Forward | Allow | Reverse, GUID: bobGUID, Groups: []uint32{1, 2}, Properties: map[string]string{"PHM": "+1 (555) 0", "MOB": "Y", "MBE": "Y"}},
+			{Person: bob, On: Forward | Allow | Reverse, GUID: bobGUID, Groups: []uint32{1, 2}, Properties: map[string]string{"PHM": "+1 (555) 0", "MOB": "Y", "MBE": "Y", "HSB": "1"}},
 			{Person: carol, On: Forward | Block, GUID: carolGUID},
 			{Person: im.Person{Addr: im.Addr{ID: "dave@example.com"}}, On: Pending | Reverse},
 		},
@@ -66,6 +66,10 @@ func shapes(d *Dialect) (out []wire.Command) {
 		add(d.Added("9", e), d.Removed("10", e))
 	}
 	if d.Lists == Tagged {
+		for _, added := range []bool{true, false} {
+			c, _ := d.ListChanged(im.ListChanged{List: "FL", Who: carol, GUID: carolGUID, Added: added, Version: 31})
+			add(c)
+		}
 		add(d.Added("9", Edit{List: "AL", Handle: "eve@example.com", Name: "Eve%20E", GUID: bobGUID}), d.Removed("10", Edit{List: "AL", Handle: "eve@example.com", GUID: bobGUID}))
 		add(d.Added("9", Edit{List: "FL", Handle: "eve@example.com", Name: "Eve%20E", GUID: d.GUID(bobGUID)}), d.Added("9", Edit{List: "FL", GUID: bobGUID, Group: "8fb1c1de-0f9a-4a3c-9f5c-0d6d3d2f0001"}))
 		add(d.Removed("10", Edit{List: "FL", Handle: "eve@example.com", GUID: d.GUID(bobGUID)}), d.Removed("10", Edit{List: "FL", Handle: "eve@example.com", GUID: d.GUID(bobGUID), Group: "1"}))

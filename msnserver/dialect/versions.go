@@ -1,10 +1,6 @@
 package dialect
 
-import (
-	"slices"
-
-	"nudge/msnserver/wire"
-)
+import "nudge/msnserver/wire"
 
 // versions is every version this server speaks, oldest first.
 var versions = build(
@@ -113,7 +109,7 @@ func msnp10(d *Dialect) {
 	d.MaxContacts = 600
 	d.UnknownUser = wire.InvalidUserName
 	d.OwnName, d.noPicture = true, "%3Cmsnobj%2F%3E"
-	d.Properties = append(slices.Clip(d.Properties), "HSB", "WWE")
+	d.Properties, d.Shown = []string{"PHH", "PHW", "PHM", "MOB", "HSB", "MBE", "WWE"}, 5
 	d.SignedIn, d.Sync = signedIn10, sync10
 	d.Setting, d.Added, d.Removed = setting10, added10, removed10
 	d.Property, d.PropertyOf = property10, propertyOf10
