@@ -22,10 +22,10 @@ import (
 	"nudge/store"
 )
 
-// TestListsSurviveAnyOrderOfVersions signs one account in with every version
-// that knows MD5, in random order, edits its lists on the way, and compares what
-// each client shows, from its own copy where the server says that this is good,
-// with what the store has (MSNP.md B.6, K.3).
+// TestListsSurviveAnyOrderOfVersions signs one account in with every version that
+// gets its lists from here, in random order, edits them on the way, and compares
+// what each client shows, from its own copy where the server says that this is
+// good, with what the store has (MSNP.md B.6, K.3).
 func TestListsSurviveAnyOrderOfVersions(t *testing.T) {
 	for seed := range uint64(8) {
 		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
@@ -55,8 +55,8 @@ type ordered struct {
 // copied are lists as a client keeps them, with their number.
 type copied struct {
 	version string
-	lists   map[string]entry // by handle
-	groups  map[string]string
+	lists   map[string]entry  // by handle
+	groups  map[string]string // names by number or GUID
 	prompt  string
 	others  string
 	phones  string // the user's own
@@ -64,6 +64,7 @@ type copied struct {
 
 type entry struct {
 	name   string
+	guid   string
 	on     int
 	groups string // by name
 	phones string
@@ -81,7 +82,7 @@ func (o *ordered) run() {
 	o.box.hub.Watch(watcher(up))
 	o.must(o.box.hub.AddLink(o.t.Context(), me, "echo", nil))
 	<-up
-	versions := strings.Fields("MSNP2 MSNP3 MSNP4 MSNP5 MSNP6 MSNP7 MSNP8")
+	versions := strings.Fields("MSNP2 MSNP3 MSNP4 MSNP5 MSNP6 MSNP7 MSNP8 MSNP9 MSNP10 MSNP11 MSNP12")
 	for range 4 {
 		o.rnd.Shuffle(len(versions), func(i, j int) { versions[i], versions[j] = versions[j], versions[i] })
 		for _, v := range versions {
@@ -142,15 +143,21 @@ func (o *ordered) signIn(version string) {
 		o.must(err)
 		return line
 	}
-	o.must(o.say("VER 1 " + version + "\r\nINF 2\r\nUSR 3 MD5 I " + me + "\r\n"))
+	o.must(o.say("VER 1 " + version + "\r\n"))
 	read()
-	read()
-	proof := md5.Sum([]byte(read().Arg(3) + "123456"))
-	o.must(o.say(fmt.Sprintf("USR 4 MD5 S %x\r\n", proof)))
+	if o.d.MD5 {
+		o.must(o.say("USR 3 MD5 I " + me + "\r\n"))
+		proof := md5.Sum([]byte(read().Arg(3) + "123456"))
+		o.must(o.say(fmt.Sprintf("USR 4 MD5 S %x\r\n", proof)))
+	} else {
+		o.must(o.say("USR 3 TWN I " + me + "\r\nUSR 4 TWN S " + o.box.srv.tickets.Issue(me) + "\r\n"))
+		read()
+	}
 	if ok := read(); ok.Arg(1) != "OK" {
 		o.t.Fatalf("%s signing in: %s", version, ok)
 	}
-	read() // the profile
+	for read().Verb != "MSG" { // the profile
+	}
 }
 
 // check lets the client synchronise and compares what it has then.
@@ -163,7 +170,7 @@ func (o *ordered) check(when string) {
 	if !known {
 		old.version = "0"
 	}
-	lines := o.ask("SYN", old.version)
+	lines := o.ask("SYN", old.version, old.version)
 	if len(lines) == 1 && known {
 		o.short++
 	} else {
@@ -190,7 +197,7 @@ func read(lines []wire.Command) copied {
 		slices.Sort(names)
 		return strings.Join(names, ",")
 	}
-	summed := len(lines[0].Args) > 2
+	summed, tagged := len(lines[0].Args) == 4, len(lines[0].Args) == 5
 	who := ""
 	for _, l := range lines {
 		last := l.Arg(len(l.Args) - 1)
@@ -201,6 +208,10 @@ func read(lines []wire.Command) copied {
 			c.prompt = last
 		case l.Verb == "BLP":
 			c.others = last
+		case l.Verb == "LSG" && tagged:
+			c.groups[last] = l.Arg(0)
+		case l.Verb == "LST" && tagged:
+			who = readTagged(c, l, ids)
 		case l.Verb == "LSG":
 			if id, name := l.Arg(len(l.Args)-3), l.Arg(len(l.Args)-2); id != "0" {
 				c.groups[id] = name
@@ -227,6 +238,30 @@ func read(lines []wire.Command) copied {
 	return c
 }
 
+// readTagged reads one contact into c and returns his handle.
+func readTagged(c copied, l wire.Command, groups func(string) string) (who string) {
+	var e entry
+	var rest []string
+	for _, a := range l.Args {
+		switch tag, value, _ := strings.Cut(a, "="); tag {
+		case "N":
+			who = value
+		case "F":
+			e.name = value
+		case "C":
+			e.guid = value
+		default:
+			rest = append(rest, a)
+		}
+	}
+	e.on, _ = strconv.Atoi(rest[0])
+	if last := rest[len(rest)-1]; strings.Contains(last, "-") { // behind a network type or not
+		e.groups = groups(last)
+	}
+	c.lists[who] = e
+	return who
+}
+
 // truth is what a client of this version should have, from the store.
 func (o *ordered) truth() copied {
 	want := copied{lists: map[string]entry{}, groups: map[string]string{}, prompt: "N", others: "AL"}
@@ -240,11 +275,17 @@ func (o *ordered) truth() copied {
 			want.others = "BL"
 		}
 		want.phones = o.phones(acct)
+		if o.d.OwnName {
+			want.phones = "MFN" + me + want.phones
+		}
 		names := map[uint32]string{}
 		for g := range tx.Groups(me) {
 			names[g.ID] = dialect.EscapeGroup(g.Name)
-			if o.d.Groups != dialect.NoGroups {
+			switch o.d.Groups {
+			case dialect.Numbered:
 				want.groups[fmt.Sprint(g.ID)] = names[g.ID]
+			case dialect.Unique:
+				want.groups[g.GUID] = names[g.ID]
 			}
 		}
 		for c := range tx.Contacts(me) {
@@ -258,8 +299,15 @@ func (o *ordered) truth() copied {
 				}
 			}
 			e.name = dialect.EscapeName(e.name, c.Handle)
-			if c.Lists&store.Pending != 0 {
+			switch {
+			case c.Lists&store.Pending == 0:
+			case o.d.Pending:
+				e.on = e.on&^8 | 16
+			default:
 				e.on = e.on&^16 | 8
+			}
+			if o.d.Groups == dialect.Unique && c.Lists&store.Forward != 0 {
+				e.guid = c.GUID
 			}
 			if o.d.Groups != dialect.NoGroups {
 				var gs []string
@@ -300,10 +348,17 @@ func (o *ordered) edit() {
 	case 9:
 		o.ask("PRP", pick("PHH", "PHM"), pick("1", "2", "3%204"))
 	case 0, 1, 2:
-		o.ask("ADD", append([]string{"FL", who, who}, group...)...)
+		o.add(who, group)
 	case 3:
-		o.ask("ADD", pick("AL", "BL"), who, who)
+		if o.d.Lists == dialect.Tagged {
+			o.ask("ADC", pick("AL", "BL"), "N="+who)
+		} else {
+			o.ask("ADD", pick("AL", "BL"), who, who)
+		}
 	case 4:
+		if guid := o.copies[o.d.Name].lists[who].guid; guid != "" {
+			who = guid
+		}
 		o.ask("REM", append([]string{"FL", who}, group...)...)
 	case 5:
 		o.ask("REM", pick("AL", "BL"), who)
@@ -317,6 +372,19 @@ func (o *ordered) edit() {
 		} else {
 			o.ask("REG", append(group, name, "0")...)
 		}
+	}
+}
+
+// add puts somebody on the forward list, or into a group.
+func (o *ordered) add(who string, group []string) {
+	guid := o.copies[o.d.Name].lists[who].guid
+	switch {
+	case o.d.Lists != dialect.Tagged:
+		o.ask("ADD", append([]string{"FL", who, who}, group...)...)
+	case guid != "" && len(group) > 0:
+		o.ask("ADC", "FL", "C="+guid, group[0])
+	default:
+		o.ask("ADC", append([]string{"FL", "N=" + who, "F=" + who}, group...)...)
 	}
 }
 

@@ -93,12 +93,14 @@ func msnp8(d *Dialect) {
 	d.Changed, d.Arrived = changed8, arrived8
 }
 
-// msnp9 is MSN 6.0: pictures and peer to peer. Its libraries count the arguments
-// of presence, so no picture is no argument (MSNP.md K.13).
+// msnp9 is MSN 6.0: pictures and peer to peer; MD5 is gone for good. Its libraries
+// count the arguments of presence, so no picture is no argument (MSNP.md K.13).
 func msnp9(d *Dialect) {
+	d.MD5 = false
 	d.Arrived = arrived9
 	d.Pictures, d.foreign = true, bridged
 	d.Pong = pong9
+	d.verbs = d.without("INF")
 	d.verbs = d.with("PGD")
 }
 
