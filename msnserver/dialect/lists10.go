@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -135,9 +136,9 @@ func added10(trid string, e Edit) wire.Command {
 	c := wire.Line("ADC", trid, e.List)
 	if e.Handle != "" {
 		c.Args = append(c.Args, "N="+e.Handle)
-	}
-	if e.Name != "" && (e.List == "FL" || e.List == "RL") {
-		c.Args = append(c.Args, "F="+e.Name)
+		if e.List == "FL" || e.List == "RL" {
+			c.Args = append(c.Args, "F="+cmp.Or(e.Name, e.Handle))
+		}
 	}
 	if e.GUID != "" && e.List == "FL" {
 		c.Args = append(c.Args, "C="+e.GUID)
