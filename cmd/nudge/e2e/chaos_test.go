@@ -478,21 +478,31 @@ func (d tally) String() string {
 		d.sent, d.arrived, len(d.lost), d.lost, len(d.doubled), d.doubled, d.excused, len(d.swapped), d.swapped)
 }
 
-// count compares what was sent with what arrived, in order of arrival.
+// count compares what was sent, in the order in which the server took it, with
+// what arrived, in order of arrival. (Dendrite takes up later what it answered
+// to with an error while it was shut down.)
 func count(sent []int, arrived []heard, excused func(first, again heard) bool) (d tally) {
 	d.sent, d.arrived = len(sent), len(arrived)
+	place := map[int]int{}
+	for i, n := range sent {
+		place[n] = i
+	}
 	first, highest := map[int]heard{}, -1
 	for _, h := range arrived {
 		f, again := first[h.n]
+		at, acked := place[h.n]
 		switch {
 		case again && excused(f, h):
 			d.excused++
 		case again:
 			d.doubled = append(d.doubled, h.n)
-		case h.n < highest:
+		case acked && at < highest:
 			d.swapped = append(d.swapped, h.n)
 		}
-		first[h.n], highest = h, max(highest, h.n)
+		first[h.n] = h
+		if acked {
+			highest = max(highest, at)
+		}
 	}
 	for _, n := range sent {
 		if _, ok := first[n]; !ok {
@@ -521,6 +531,9 @@ func TestCount(t *testing.T) {
 		{"all well", []int{0, 1, 2}, at(0, 1, 2), "3 sent, 3 arrived, lost 0 [], doubled 0 [] (and 0 that may be), swapped 0 []"},
 		{"unacknowledged too", []int{0, 2}, at(0, 1, 2), "2 sent, 3 arrived, lost 0 [], doubled 0 [] (and 0 that may be), swapped 0 []"},
 		{"lost", []int{0, 1, 2}, at(0, 2), "3 sent, 2 arrived, lost 1 [1], doubled 0 [] (and 0 that may be), swapped 0 []"},
+		{"taken late", []int{0, 2, 1}, at(0, 2, 1), "3 sent, 3 arrived, lost 0 [], doubled 0 [] (and 0 that may be), swapped 0 []"},
+		{"late, unacknowledged", []int{0, 2}, at(0, 2, 1), "2 sent, 3 arrived, lost 0 [], doubled 0 [] (and 0 that may be), swapped 0 []"},
+		{"early, unacknowledged", []int{0, 1}, at(0, 2, 1), "2 sent, 3 arrived, lost 0 [], doubled 0 [] (and 0 that may be), swapped 0 []"},
 		{"doubled", []int{0, 1}, at(0, 1, 0), "2 sent, 3 arrived, lost 0 [], doubled 1 [0] (and 0 that may be), swapped 0 []"},
 		{"swapped", []int{0, 1, 2}, at(0, 2, 1), "3 sent, 3 arrived, lost 0 [], doubled 0 [] (and 0 that may be), swapped 1 [1]"},
 		{"unproved", []int{0}, append([]heard{{0, now, now.Add(time.Second)}}, at(0)...), "1 sent, 2 arrived, lost 0 [], doubled 0 [] (and 1 that may be), swapped 0 []"},
