@@ -23,6 +23,8 @@ type account struct {
 	seq      uint64           // of the newest journal entry
 	waiting  bool             // the journal is being read for a sign-on
 	stale    bool             // and must be read again: there was another one meanwhile
+	asking   bool             // its pending contacts are being asked for
+	askAgain bool             // and must be once more: another link came up
 }
 
 // contact is one entry of an account's lists. For a person on a network now is

@@ -46,12 +46,12 @@ type Seat struct {
 }
 
 // Cookie admits the client to a switchboard session of its own (XFR SB). It is
-// refused while the client is hidden or has no presence yet (MSNP.md B.11).
+// refused while the client is hidden, deaf or has no presence yet (MSNP.md B.11).
 func (s *Session) Cookie() (string, error) {
 	h := s.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if s.ended || s.now.Status == im.Hidden || s.now.Status == im.Offline {
+	if s.ended || s.deaf || s.now.Status == im.Hidden || s.now.Status == im.Offline {
 		return "", ErrHidden
 	}
 	return h.admit(s, 0), nil
@@ -197,12 +197,13 @@ func (s *Seat) Call(who string, ringing func(session uint32)) error {
 		return ErrNotReachable
 	case slices.ContainsFunc(s.chat.seats, func(o *Seat) bool { return o.acct == other }):
 		return ErrPresent
-	case !other.visible(s.acct.addr()), seenByOthers(other.shown()).Status == im.Offline:
+	case !other.visible(s.acct.addr()), seenByOthers(other.shown()).Status == im.Offline,
+		!slices.ContainsFunc(other.sessions, (*Session).listens):
 		return ErrNotReachable
 	}
 	ringing(s.chat.id)
 	for _, o := range other.sessions {
-		if o.ready {
+		if o.listens() {
 			o.sink.Deliver(im.Invitation{From: s.me, Cookie: h.admit(o, s.chat.id), Session: s.chat.id}, nil)
 		}
 	}

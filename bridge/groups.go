@@ -121,9 +121,14 @@ func (a *account) writeGroup(g store.Group) {
 	a.hub.db.Do(store.Soon, func(tx *store.Tx) error { return tx.PutGroup(key, g) }, a.hub.logged("group"))
 }
 
-// leaveGroup takes c out of one group of the forward list (MSNP.md B.9.1).
+// leaveGroup takes c out of one group of the forward list (MSNP.md B.9.1). Out of
+// group 0 there is nothing to do: a client that moves him from there adds him to
+// the other first, and with that he is out.
 func (a *account) leaveGroup(c *contact, id uint32) error {
-	if _, ok := a.groups[id]; !ok && id != 0 {
+	if id == 0 {
+		return nil
+	}
+	if _, ok := a.groups[id]; !ok {
 		return ErrNoGroup
 	}
 	i := slices.Index(c.Groups, id)

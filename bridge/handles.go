@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -102,43 +103,61 @@ const findLimit = 5 * time.Second
 func (h *Hub) resolve(ctx context.Context, a *account, who string) (im.Addr, string, error) {
 	who = strings.TrimSpace(who)
 	h.mu.Lock()
-	if c := a.find(who); c != nil {
+	c, o := a.find(who), h.accounts[canonical(who)]
+	if c != nil {
 		defer h.mu.Unlock()
 		return c.addr(), c.Name, nil
 	}
-	if o := h.accounts[canonical(who)]; o != nil {
+	if o != nil {
 		defer h.mu.Unlock()
 		return o.addr(), o.person().Name, nil
 	}
-	var links []im.Link
-	ports := h.portsOf(a)
-	slices.SortFunc(ports, func(x, y *port) int { return cmp.Compare(x.net, y.net) })
-	for _, p := range ports {
-		if p.up {
-			links = append(links, p.link)
-		}
-	}
-	user := a.addr()
 	h.mu.Unlock()
 	if !validHandle(who) {
 		return im.Addr{}, "", ErrBadHandle
 	}
-	ctx, cancel := context.WithTimeout(ctx, findLimit)
-	defer cancel()
-	found := make([]chan im.Person, len(links))
-	for i, l := range links {
-		found[i] = make(chan im.Person, 1)
-		h.wg.Go(func() {
-			defer close(found[i])
-			if p, err := l.Find(ctx, user, who); err == nil && p.ID != "" {
-				found[i] <- p
-			}
-		})
-	}
-	for _, f := range found {
-		if p, ok := <-f; ok {
-			return p.Addr, p.Name, nil
+	return h.ask(ctx, a, who)
+}
+
+// ask asks the account's links who has an address. ErrNoSuchUser when all of
+// them say nobody, ErrNoAnswer when one that might know can't be asked now.
+func (h *Hub) ask(ctx context.Context, a *account, who string) (im.Addr, string, error) {
+	var links []im.Link
+	answer := ErrNoSuchUser
+	h.mu.Lock()
+	ports := h.portsOf(a)
+	slices.SortFunc(ports, func(x, y *port) int { return cmp.Compare(x.net, y.net) })
+	for _, p := range ports {
+		switch {
+		case p.up:
+			links = append(links, p.link)
+		case h.live || p.user != "":
+			answer = ErrNoAnswer
 		}
 	}
-	return im.Addr{}, "", ErrNoSuchUser
+	user := a.addr()
+	h.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, findLimit)
+	defer cancel()
+	type found struct {
+		who im.Person
+		err error
+	}
+	answers := make([]chan found, len(links))
+	for i, l := range links {
+		answers[i] = make(chan found, 1)
+		h.wg.Go(func() {
+			p, err := l.Find(ctx, user, who)
+			answers[i] <- found{p, err}
+		})
+	}
+	for _, f := range answers {
+		switch f := <-f; {
+		case f.err == nil && f.who.ID != "":
+			return f.who.Addr, f.who.Name, nil
+		case f.err != nil && !errors.Is(f.err, im.ErrNotFound) && !errors.Is(f.err, im.ErrUnsupported):
+			answer = ErrNoAnswer
+		}
+	}
+	return im.Addr{}, "", answer
 }

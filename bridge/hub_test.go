@@ -156,7 +156,8 @@ func of[T im.Event](evs []im.Event) (out []T) {
 type wire struct {
 	mu    sync.Mutex
 	down  bool
-	mute  bool // takes messages and says nothing
+	mute  bool         // takes messages and says nothing
+	known []im.Contact // the contact list as the server has it
 	links []*wireLink
 	got   []im.Event
 	err   error
@@ -185,7 +186,11 @@ func (w *wire) Connect(ctx context.Context, l im.Login) (im.Link, error) {
 	}
 	k := &wireLink{w: w, host: l.Host, user: l.User, end: make(chan struct{})}
 	w.links = append(w.links, k)
-	return k, k.host.Accept(ctx, im.Batch{User: l.User, Events: []im.Event{im.LinkState{State: im.Up}}}, nil)
+	var evs []im.Event
+	if w.known != nil {
+		evs = append(evs, im.Roster{Full: true, Items: w.known})
+	}
+	return k, k.host.Accept(ctx, im.Batch{User: l.User, Events: append(evs, im.LinkState{State: im.Up})}, nil)
 }
 
 func (w *wire) link() *wireLink {
@@ -232,8 +237,8 @@ func (k *wireLink) in(ctx context.Context, evs ...im.Event) error {
 }
 
 func (k *wireLink) Find(_ context.Context, _ im.Addr, handle string) (im.Person, error) {
-	if strings.HasSuffix(handle, "@wire.test") {
-		return im.Person{Addr: im.Addr{Net: "wire", ID: handle}, Name: "found"}, nil
+	if id := strings.TrimPrefix(handle, "also."); strings.HasSuffix(id, "@wire.test") {
+		return im.Person{Addr: im.Addr{Net: "wire", ID: id}, Name: "found"}, nil
 	}
 	return im.Person{}, im.ErrNotFound
 }

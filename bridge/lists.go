@@ -46,16 +46,18 @@ type Group struct {
 // Contact is one person on the lists, under his handle.
 type Contact struct {
 	im.Person
-	Lists  List
-	Groups []uint32
-	GUID   string
+	Lists      List
+	Groups     []uint32
+	GUID       string
+	Properties map[string]string // of somebody on this box who shows them
 }
 
 // Lists is a snapshot of an account's lists.
 type Lists struct {
-	Version     uint64 // never the same number for other content (MSNP.md K.3)
-	Prompt      bool   // GTC A: ask when somebody adds me
-	BlockOthers bool   // BLP BL: only the allow list sees me
+	Version     uint64            // never the same number for other content (MSNP.md K.3)
+	Prompt      bool              // GTC A: ask when somebody adds me
+	BlockOthers bool              // BLP BL: only the allow list sees me
+	Properties  map[string]string // telephone numbers and the like, by key
 	Groups      []Group
 	Contacts    []Contact // by handle
 }
@@ -73,12 +75,12 @@ func (s *Session) Lists() Lists {
 }
 
 func (a *account) lists() Lists {
-	ls := Lists{Version: a.rec.Version, Prompt: a.rec.Prompt, BlockOthers: a.rec.BlockOthers}
+	ls := Lists{Version: a.rec.Version, Prompt: a.rec.Prompt, BlockOthers: a.rec.BlockOthers, Properties: a.rec.Properties}
 	for _, g := range a.groups {
 		ls.Groups = append(ls.Groups, Group(g))
 	}
 	for _, c := range a.contacts {
-		ls.Contacts = append(ls.Contacts, Contact{Person: a.show(c), Lists: List(c.Lists), Groups: slices.Clone(c.Groups), GUID: c.GUID})
+		ls.Contacts = append(ls.Contacts, Contact{Person: a.show(c), Lists: List(c.Lists), Groups: slices.Clone(c.Groups), GUID: c.GUID, Properties: a.propertiesOf(c)})
 	}
 	slices.SortFunc(ls.Groups, func(x, y Group) int { return cmp.Compare(x.ID, y.ID) })
 	slices.SortFunc(ls.Contacts, func(x, y Contact) int { return cmp.Compare(canonical(x.ID), canonical(y.ID)) })
@@ -93,13 +95,24 @@ type Change struct {
 }
 
 // Add puts who on l; on FL into group too (0: none). An address that the box
-// does not know is asked for on the account's networks, up to 5 s.
+// does not know is asked for on the account's networks, up to 5 s: ErrNoAnswer
+// when one of them can't be asked now, see AddPending.
 func (s *Session) Add(ctx context.Context, l List, who string, group uint32) (Change, error) {
-	h, a := s.hub, s.acct
-	addr, name, err := h.resolve(ctx, a, who)
+	addr, name, err := s.hub.resolve(ctx, s.acct, who)
 	if err != nil {
 		return Change{}, err
 	}
+	return s.addAddr(ctx, l, addr, name, group)
+}
+
+// AddPending is Add for an address that nobody could be asked about: the account
+// has it on the list, and it is asked for again (DESIGN.md §4).
+func (s *Session) AddPending(ctx context.Context, l List, who string, group uint32) (Change, error) {
+	return s.addAddr(ctx, l, pendingAddr(who), "", group)
+}
+
+func (s *Session) addAddr(ctx context.Context, l List, addr im.Addr, name string, group uint32) (Change, error) {
+	h, a := s.hub, s.acct
 	h.mu.Lock()
 	c, err := a.addTo(l, addr, name, group)
 	if err != nil {
@@ -111,7 +124,8 @@ func (s *Session) Add(ctx context.Context, l List, who string, group uint32) (Ch
 	return ch, h.db.Sync(ctx)
 }
 
-// Remove takes who off l. With inGroup, only out of that group.
+// Remove takes who off l. With inGroup, only out of that group: who is in no
+// other than group 0 then goes off the list.
 func (s *Session) Remove(ctx context.Context, l List, who string, group uint32, inGroup bool) (Change, error) {
 	h, a := s.hub, s.acct
 	h.mu.Lock()
@@ -122,7 +136,7 @@ func (s *Session) Remove(ctx context.Context, l List, who string, group uint32, 
 	}
 	ch := Change{Who: a.show(c), Group: Group(a.groups[group])}
 	var err error
-	if inGroup && l == FL {
+	if last := group == 0 && len(c.Groups) == 0; inGroup && l == FL && !last {
 		err = a.leaveGroup(c, group)
 	} else {
 		a.removeFrom(l, c)

@@ -273,7 +273,8 @@ func (a *account) swap(from, to List, addr im.Addr, name string) error {
 
 // Find tells who is meant by an address: somebody on the account's lists, an
 // account of this box, or somebody that one of the account's links knows.
-// ErrNoSuchUser when it is nobody.
+// ErrNoSuchUser when it is nobody, ErrNoAnswer when a link that might know is
+// down.
 func (h *Hub) Find(ctx context.Context, handle, who string) (im.Person, error) {
 	h.mu.Lock()
 	a := h.accounts[canonical(handle)]
@@ -295,6 +296,9 @@ func (h *Hub) ownerEdit(ctx context.Context, handle, contact string, edit func(*
 		return noAccount(handle)
 	}
 	addr, name, err := h.resolve(ctx, a, contact)
+	if errors.Is(err, ErrNoAnswer) {
+		addr, err = pendingAddr(contact), nil
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", contact, err)
 	}

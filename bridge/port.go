@@ -277,6 +277,11 @@ func (p *port) opened() {
 		}
 	}
 	p.hub.linkMoved(p)
+	for _, a := range p.hub.accounts {
+		if a.port(p.net) == p {
+			a.identify()
+		}
+	}
 }
 
 // down is called when a link was lost or could not be made.

@@ -1,7 +1,10 @@
 package bridge
 
 import (
+	"iter"
+
 	"nudge/bridge/im"
+	"nudge/store"
 )
 
 // sees is what the account sees of c now. A contact on this box may refuse to
@@ -58,8 +61,27 @@ func (h *Hub) presenceMoved(a *account, before im.Presence) {
 	}
 }
 
-// nameMoved tells everybody who may see a that it has another name.
-func (h *Hub) nameMoved(a *account) { h.presenceMoved(a, im.Presence{}) }
+// nameMoved tells everybody who may see a that it has another name. It stands
+// in their lists too, so these have a new version (MSNP.md K.3).
+func (h *Hub) nameMoved(a *account) {
+	for o := range a.listedBy() {
+		o.bump()
+		h.put(store.Soon, o)
+	}
+	h.presenceMoved(a, im.Presence{})
+}
+
+// listedBy yields the accounts of this box that have a on a list, with their
+// entry.
+func (a *account) listedBy() iter.Seq2[*account, *contact] {
+	return func(yield func(*account, *contact) bool) {
+		for _, o := range a.hub.accounts {
+			if c := o.contacts[a.addr()]; c != nil && !yield(o, c) {
+				return
+			}
+		}
+	}
+}
 
 // visibilityMoved tells other that it may or may not see a any longer.
 func (h *Hub) visibilityMoved(a *account, other im.Addr, was bool) {
@@ -73,6 +95,7 @@ func (h *Hub) visibilityMoved(a *account, other im.Addr, was bool) {
 		} else if now := seenByOthers(a.shown()); now.Status != im.Offline {
 			o.deliverPresence(c, now)
 		}
+		a.propertiesMoved(o, c, !was)
 	}
 }
 

@@ -28,6 +28,7 @@ type Session struct {
 	since  time.Time // signed on
 	now    im.Presence
 	ready  bool // the first presence was set: the client takes events
+	deaf   bool // it wants no conversations
 	ended  bool
 }
 
@@ -37,6 +38,7 @@ var (
 	ErrNoAccount    = errors.New("no such account")
 	ErrBadHandle    = errors.New("this is no address")
 	ErrNoSuchUser   = errors.New("nobody of that name")
+	ErrNoAnswer     = errors.New("nobody can say now who that is: a link is down")
 	ErrListFull     = errors.New("the list is full")
 	ErrOnList       = errors.New("already on the list")
 	ErrNotOnList    = errors.New("not on the list")
@@ -105,6 +107,7 @@ func (s *Session) SetPresence(p im.Presence, re string) {
 		s.announce(s.acct.handles[handle], re)
 	}
 	s.acct.fetchWaiting()
+	s.acct.identify()
 }
 
 // Presence is what this session shows.
@@ -114,13 +117,34 @@ func (s *Session) Presence() im.Presence {
 	return s.now
 }
 
-// Announce delivers the presence of one contact, as after ADD FL.
+// SetDeaf says that the client wants no conversations for now (IMS OFF, MSNP.md
+// B.14). What is written to the account meanwhile waits.
+func (s *Session) SetDeaf(deaf bool) {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	s.deaf = deaf
+	if !deaf {
+		for _, t := range s.acct.threads {
+			t.pump()
+		}
+	}
+}
+
+// listens says whether the client can be asked into a conversation.
+func (s *Session) listens() bool { return s.ready && !s.deaf }
+
+// Announce delivers presence and properties of one contact, as after ADD FL.
 func (s *Session) Announce(who, re string) {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
-	if c := s.acct.find(who); c != nil && s.ready {
+	c := s.acct.find(who)
+	if c == nil {
+		return
+	}
+	if s.ready {
 		s.announce(c, re)
 	}
+	s.tellProperties(c)
 }
 
 // announce tells the client about c if he is on its forward list and there.

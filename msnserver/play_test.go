@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,7 +28,9 @@ import (
 
 // box is a whole server in this process: store, hub and MSN side.
 type box struct {
+	db    *store.DB
 	hub   *bridge.Hub
+	echo  *echo
 	srv   *Server
 	pages pipes
 	down  sync.WaitGroup
@@ -43,12 +46,13 @@ func newBox(t testing.TB) *box {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hub, err := bridge.New(bridge.Config{Store: db, Networks: map[string]im.Network{"echo": echo{}}, Log: log})
+	net := &echo{}
+	hub, err := bridge.New(bridge.Config{Store: db, Networks: map[string]im.Network{"echo": net}, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
 	hub.Start()
-	b := &box{hub: hub, srv: New(Config{Hub: hub, Log: log}), pages: make(pipes)}
+	b := &box{db: db, hub: hub, echo: net, srv: New(Config{Hub: hub, Log: log}), pages: make(pipes)}
 	served := make(chan error, 1)
 	go func() { served <- b.srv.serveFront(b.pages, false) }()
 	t.Cleanup(func() {
@@ -112,6 +116,7 @@ func (pipes) Addr() net.Addr { return &net.TCPAddr{} }
 //	user HANDLE NAME PASSWORD [md5]   an account
 //	friends HANDLE HANDLE             both on each other's list
 //	link HANDLE                       an account of its own on the network "echo"
+//	away, back                        that network goes; it is there again
 //	wait 31s                          nothing happens for so long
 //	shutdown                          the server goes
 //	A> TEXT    client A says TEXT; its first line connects it. H… is port 80
@@ -223,6 +228,15 @@ func (p *player) set(f []string) {
 		hub.Watch(watcher(up))
 		err = hub.AddLink(ctx, f[1], "echo", nil)
 		<-up
+	case f[0] == "away":
+		p.box.echo.leave()
+		synctest.Wait()
+	case f[0] == "back":
+		up := make(chan struct{}, 9)
+		hub.Watch(watcher(up))
+		p.box.echo.away.Store(false)
+		<-up
+		synctest.Wait()
 	case f[0] == "wait" && len(f) == 2:
 		d, e := time.ParseDuration(f[1])
 		err = e
@@ -341,18 +355,30 @@ func frame(s string) string {
 }
 
 // echo is a network with everybody at echo.test on it, who repeat what is said.
-type echo struct{}
+type echo struct {
+	away atomic.Bool
+	link atomic.Pointer[echoLink] // the newest
+}
 
 type echoLink struct {
 	host im.Host
 	end  chan struct{}
 }
 
-func (echo) Fields() []im.Field   { return nil }
-func (echo) Settings() []im.Field { return nil }
+func (*echo) Fields() []im.Field   { return nil }
+func (*echo) Settings() []im.Field { return nil }
 
-func (echo) Connect(ctx context.Context, l im.Login) (im.Link, error) {
+func (n *echo) leave() {
+	n.away.Store(true)
+	n.link.Load().Close()
+}
+
+func (n *echo) Connect(ctx context.Context, l im.Login) (im.Link, error) {
+	if n.away.Load() {
+		return nil, &im.Lost{Text: "gone fishing"}
+	}
 	k := &echoLink{l.Host, make(chan struct{})}
+	n.link.Store(k)
 	return k, l.Host.Accept(ctx, im.Batch{User: l.User, Events: []im.Event{im.LinkState{State: im.Up}}}, nil)
 }
 

@@ -21,6 +21,7 @@ type Account struct {
 	Parent      string
 	Created     time.Time
 	Settings    map[string]string
+	Properties  map[string]string // telephone numbers and the like, by MSNP's key
 }
 
 // Accounts yields every account, ordered by handle.
@@ -75,6 +76,7 @@ func (a Account) encode() []byte {
 	e.str(11, a.Parent)
 	e.time(12, a.Created)
 	pairs(&e, 13, a.Settings)
+	pairs(&e, 14, a.Properties)
 	return e
 }
 
@@ -109,6 +111,8 @@ func decodeAccount(_, b []byte) (Account, error) {
 			a.Created = d.time()
 		case 13:
 			pair(&d, &a.Settings)
+		case 14:
+			pair(&d, &a.Properties)
 		}
 	}
 	return a, d.err

@@ -79,7 +79,7 @@ func lay(tx *bbolt.Tx, aead cipher.AEAD, schema int) error {
 	if err := box.Put(schemaKey, binary.AppendUvarint(nil, uint64(schema))); err != nil {
 		return err
 	}
-	epoch := 1_000_000 + rand.Uint64N(999_000_000)
+	epoch := 1_000_000 + rand.Uint64N(99_000_000) // shown to clients times 16, some of which read 32 bits
 	if err := box.Put(epochKey, binary.AppendUvarint(nil, epoch)); err != nil {
 		return err
 	}

@@ -52,7 +52,7 @@ var (
 	when        = time.Date(2026, 11, 21, 12, 0, 0, 123456789, time.UTC)
 	fullAccount = Account{Handle: "Alice@Hotmail.com", Name: "Alice ☺", Password: Password{rounds: 1, salt: []byte("s"), whole: []byte("w"), short: []byte("x")},
 		MD5: true, MD5Secret: []byte{0, 1}, Note: "n", Prompt: true, BlockOthers: true, Version: 1 << 40, Child: true, Parent: "p@x", Created: when,
-		Settings: map[string]string{"a": "b", "": "c", "d": ""}}
+		Settings: map[string]string{"a": "b", "": "c", "d": ""}, Properties: map[string]string{"PHH": "1"}}
 	fullContact = Contact{Net: "xmpp", ID: "bob@example.org", Handle: "bob@example.org", Name: "Bob", Lists: Forward | Pending, Groups: []uint32{0, 7},
 		GUID: "g", Room: true, Note: "hi"}
 	fullGroup = Group{ID: 7, GUID: "g", Name: "Friends"}
@@ -341,7 +341,7 @@ func TestSettingsAndMarks(t *testing.T) {
 		if string(tx.Mark("", "matrix")) != "m" || tx.Mark("x", "matrix") != nil {
 			t.Error("marks")
 		}
-		if e := tx.Epoch(); e < 1_000_000 || e >= 1_000_000_000 {
+		if e := tx.Epoch(); e < 1_000_000 || e >= 100_000_000 {
 			t.Errorf("epoch %d", e)
 		}
 		if !tx.Restored().IsZero() {

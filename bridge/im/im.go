@@ -283,6 +283,14 @@ type (
 		Added   bool
 		Version uint64
 	}
+	// PropertyChanged tells a signed-on client that a contact on this box has
+	// another value for Key (PHH, MOB …, MSNP.md B.9.4), "" for none. Version
+	// is the list version after it.
+	PropertyChanged struct {
+		Who        Person
+		Key, Value string
+		Version    uint64
+	}
 	// SignedOff is the last event of a session.
 	SignedOff struct{ Why SignOff }
 )
@@ -309,6 +317,7 @@ func (LinkState) event()       {}
 func (Invitation) event()      {}
 func (Membership) event()      {}
 func (ListChanged) event()     {}
+func (PropertyChanged) event() {}
 func (SignedOff) event()       {}
 
 // Sink takes events for one client (an NS session, a switchboard seat) or for

@@ -242,14 +242,11 @@ func (l *link) Find(ctx context.Context, _ im.Addr, handle string) (im.Person, e
 	}
 	_, err = l.s.Do(ctx, query(stanza.IQTypeGet, to, element(stanza.NSDiscoInfo, "query")))
 	var e *stream.StanzaError
-	switch {
-	case errors.As(err, &e):
+	if errors.As(err, &e) {
 		if to == j.Domain || e.Condition == "item-not-found" || e.Condition == "jid-malformed" || e.Condition == "gone" {
 			return im.Person{}, im.ErrNotFound
 		}
 		return p, nil
-	case err != nil && ctx.Err() != nil:
-		return im.Person{}, im.ErrNotFound
 	}
 	return p, err
 }

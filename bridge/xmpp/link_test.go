@@ -3,6 +3,7 @@ package xmpp
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -487,6 +488,20 @@ func TestSilentContact(t *testing.T) {
 		s.events()
 		pass(silence + time.Second)
 		equal(t, "bob", last(s.events()), int(im.Offline))
+	})
+}
+
+// A server that does not answer in time has not said that nobody has an address.
+func TestFindUnanswered(t *testing.T) {
+	play(t, xmpptest.Options{}, im.Online, func(s *scene) {
+		s.srv.Stall(true)
+		ctx, cancel := context.WithTimeout(s.Context(), 5*time.Second)
+		defer cancel()
+		p, err := s.link.Find(ctx, im.Addr{}, "eve@elsewhere.test")
+		if err == nil || errors.Is(err, im.ErrNotFound) {
+			t.Errorf("%+v, %v", p, err)
+		}
+		s.srv.Stall(false)
 	})
 }
 

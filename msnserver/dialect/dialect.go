@@ -47,6 +47,8 @@ type Dialect struct {
 	Tickets     bool // signs in with USR TWN
 	Lists       ListModel
 	Groups      GroupModel
+	Properties  []string  // of the account that the version has, with those of its contacts first
+	Shown       int       // so many of these are told of contacts too
 	MaxContacts int       // the longest forward list the client takes
 	UnknownUser wire.Code // the answer to adding somebody who does not exist
 	OfflineSend bool      // the client can write to somebody who is offline
@@ -54,6 +56,7 @@ type Dialect struct {
 	Nudges      bool      // the client knows text/x-msnmsgr-datacast
 	Aliases     bool      // only @hotmail.com addresses work: foreign contacts get one
 
+	row   uint64          // in the table
 	verbs map[string]bool // what a client may say to the notification server
 
 	SignedIn     func(trid, handle, name string) wire.Command
@@ -65,6 +68,7 @@ type Dialect struct {
 	Removed      func(trid string, e Edit) wire.Command
 	Renamed      func(trid string, version uint64, handle, name string) wire.Command
 	Property     func(trid string, version uint64, key, value string) wire.Command
+	PropertyOf   func(d *Dialect, version uint64, who im.Addr, key, value string) wire.Command
 	GroupAdded   func(trid string, version uint64, g Group) wire.Command
 	GroupRemoved func(trid string, version uint64, g Group) wire.Command
 	GroupRenamed func(trid string, version uint64, g Group) wire.Command
@@ -94,7 +98,8 @@ type Profile struct {
 type Lists struct {
 	Version             uint64
 	Prompt, BlockOthers bool
-	Groups              []Group // without group 0
+	Properties          map[string]string // of the account, by key
+	Groups              []Group           // without group 0
 	Contacts            []Contact
 }
 
@@ -107,8 +112,9 @@ type Group struct {
 // Contact is one entry with the lists he is on.
 type Contact struct {
 	im.Person
-	On     On
-	Groups []uint32
+	On         On
+	Groups     []uint32
+	Properties map[string]string // by key
 }
 
 // On is a set of lists, with the numbers of MSNP.md B.6.
@@ -123,10 +129,11 @@ const (
 	Pending
 )
 
-// Version is the list version as clients of this dialect see it. The ways of
-// handing out lists count apart: what a client keeps from one of them is no
-// answer to another (MSNP.md K.3).
-func (d *Dialect) Version(v uint64) uint64 { return v<<1 | uint64(d.Lists) }
+// Version is the list version as clients of this dialect see it. Each version
+// counts apart: what a client keeps from one, without groups or with other
+// addresses, is no copy for the next (MSNP.md K.3). It fits 32 bits as long as
+// the store's epochs do.
+func (d *Dialect) Version(v uint64) uint64 { return v<<4 | d.row }
 
 // Edit is one change of a list. Handle, Name and Group are written as they are
 // (escaped already); an empty Group is none.
@@ -153,6 +160,10 @@ func Named(name string) *Dialect { return Choose([]string{name}) }
 // Knows tells whether a client of this version may say verb to the notification
 // server.
 func (d *Dialect) Knows(verb string) bool { return d.verbs[verb] }
+
+// Shows tells whether a client of this version is told about that property of a
+// contact.
+func (d *Dialect) Shows(key string) bool { return slices.Contains(d.Properties[:d.Shown], key) }
 
 // with returns the verbs plus more.
 func (d *Dialect) with(more string) map[string]bool {

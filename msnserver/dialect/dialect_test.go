@@ -21,9 +21,10 @@ var (
 	carol = im.Person{Addr: im.Addr{Net: "xmpp", ID: "carol@example.org"}, Name: "Carol 100%"}
 	lists = Lists{
 		Version: 27, Prompt: true,
-		Groups: []Group{{1, "Friends"}, {2, "Work & play"}},
+		Properties: map[string]string{"PHH": "123 456", "MBE": "N"},
+		Groups:     []Group{{1, "Friends"}, {2, "Work & play"}},
 		Contacts: []Contact{
-			{Person: bob, On: Forward | Allow | Reverse, Groups: []uint32{1, 2}},
+			{Person: bob, On: Forward | Allow | Reverse, Groups: []uint32{1, 2}, Properties: map[string]string{"PHM": "+1 (555) 0", "MOB": "Y", "MBE": "Y"}},
 			{Person: carol, On: Forward | Block},
 			{Person: im.Person{Addr: im.Addr{ID: "dave@example.com"}}, On: Pending},
 		},
@@ -54,8 +55,9 @@ func shapes(d *Dialect) (out []wire.Command) {
 		}
 	}
 	add(d.Renamed("11", 32, "alice@example.com", "Al%20ice"))
-	if d.Knows("PRP") {
-		add(d.Property("12", 33, "PHH", "123%20456"), d.Property("13", 34, "PHW", ""))
+	if d.Property != nil {
+		add(d.Property("12", 33, "PHH", "123 456"), d.Property("13", 34, "PHW", ""))
+		add(d.PropertyOf(d, 34, carol.Addr, "MOB", "Y"), d.PropertyOf(d, 34, bob.Addr, "PHH", ""))
 	}
 	if d.Groups != NoGroups {
 		g := Group{ID: 3, Name: "Old pals"}
@@ -108,7 +110,7 @@ func TestGolden(t *testing.T) {
 // TestComplete finds a shape that a version lacks. Shapes that came with a later
 // version than the first are nil before it.
 func TestComplete(t *testing.T) {
-	since := map[string]bool{"Property": true, "GroupAdded": true, "GroupRemoved": true, "GroupRenamed": true}
+	since := map[string]bool{"Property": true, "PropertyOf": true, "GroupAdded": true, "GroupRemoved": true, "GroupRenamed": true}
 	for _, d := range versions {
 		v := reflect.ValueOf(*d)
 		for i := range v.NumField() {
@@ -121,7 +123,7 @@ func TestComplete(t *testing.T) {
 
 func TestChoose(t *testing.T) {
 	for _, c := range []struct{ offered, want string }{
-		{"MSNP2", "MSNP2"}, {"MSNP9 MSNP8 CVR0", "MSNP8"}, {"MSNP2 msnp8", "MSNP8"}, {"MSNP7 MSNP6 MSNP2 CVR0", "MSNP2"},
+		{"MSNP2", "MSNP2"}, {"MSNP9 MSNP8 CVR0", "MSNP8"}, {"MSNP2 msnp8", "MSNP8"}, {"MSNP7 MSNP6 MSNP5 MSNP4 CVR0", "MSNP7"}, {"MSNP5", "MSNP5"}, {"MSNP3 MSNP2 CVR0", "MSNP3"},
 		{"MSNP99", ""}, {"CVR0", ""}, {"", ""},
 	} {
 		got := ""
@@ -154,11 +156,26 @@ func TestAlias(t *testing.T) {
 	if got := old.Unalias("bob.x.example.org@Hotmail.com"); !reflect.DeepEqual(got, want) {
 		t.Errorf("Unalias: %q, want %q", got, want)
 	}
-	if a, b := old.Version(7), now.Version(7); a == b || a >= old.Version(8) || b >= now.Version(8) {
-		t.Errorf("version 7 is shown as %d and %d", a, b)
-	}
 	if got := append(old.Unalias("bob@example.org"), now.Unalias("bob.example.org@hotmail.com")...); got != nil {
 		t.Errorf("Unalias of what is no alias: %q", got)
+	}
+}
+
+// TestListVersions: no two versions show the same number for any two states of
+// the lists, none goes backwards, and 32 bits hold them (MSNP.md K.3).
+func TestListVersions(t *testing.T) {
+	const first, last = 1_000_000, 134_000_000 // the store's epochs, with 30 restores
+	for i, d := range versions {
+		for _, v := range []uint64{first, last} {
+			if d.Version(v) >= d.Version(v+1) || d.Version(v) >= 1<<31 {
+				t.Errorf("%s: %d is shown as %d and the next as %d", d.Name, v, d.Version(v), d.Version(v+1))
+			}
+			for _, o := range versions[i+1:] {
+				if d.Version(v) == o.Version(v) || d.Version(v+1) == o.Version(v) || d.Version(v) == o.Version(v+1) {
+					t.Errorf("%s and %s show the same number near %d", d.Name, o.Name, v)
+				}
+			}
+		}
 	}
 }
 

@@ -73,14 +73,48 @@ func unchanged2(trid string, version uint64) wire.Command {
 	return wire.Line("SYN", trid, number(version))
 }
 
+// sync2 is what MSNP2 to 4 begin with: settings, then every list.
 func sync2(d *Dialect, trid string, l Lists) []wire.Command {
-	out := []wire.Command{
+	return slices.Concat(settings2(trid, l), d.perList(trid, l))
+}
+
+// sync5 has the user's properties between the two.
+func sync5(d *Dialect, trid string, l Lists) []wire.Command {
+	return slices.Concat(settings2(trid, l), d.properties5(trid, l), d.perList(trid, l))
+}
+
+// sync7 has the groups too; group 0 is among them (MSNP.md B.6.3).
+func sync7(d *Dialect, trid string, l Lists) []wire.Command {
+	var groups []wire.Command
+	version, total := number(l.Version), number(len(l.Groups)+1)
+	for i, g := range append([]Group{{Name: GroupZero}}, l.Groups...) {
+		groups = append(groups, wire.Line("LSG", trid, version, number(i+1), total, number(g.ID), EscapeGroup(g.Name), "0"))
+	}
+	return slices.Concat(settings2(trid, l), d.properties5(trid, l), groups, d.perList(trid, l))
+}
+
+func settings2(trid string, l Lists) []wire.Command {
+	return []wire.Command{
 		unchanged2(trid, l.Version),
 		setting2("GTC", trid, l.Version, prompt(l)),
 		setting2("BLP", trid, l.Version, others(l)),
 	}
+}
+
+func (d *Dialect) properties5(trid string, l Lists) (out []wire.Command) {
+	for _, key := range d.Properties {
+		if v := l.Properties[key]; v != "" {
+			out = append(out, property5(trid, l.Version, key, v))
+		}
+	}
+	return out
+}
+
+// perList are all lists, one after the other, with the telephone numbers of the
+// people on the forward list.
+func (d *Dialect) perList(trid string, l Lists) (out []wire.Command) {
 	for _, b := range blocks {
-		out = append(out, d.ListBlock(trid, b.name, l)...)
+		out = append(out, d.listBlock(trid, b.name, d.fit(l), b.on == Forward)...)
 	}
 	return out
 }
@@ -93,8 +127,13 @@ func sync8(d *Dialect, trid string, l Lists) []wire.Command {
 		wire.Line("SYN", trid, number(l.Version), number(len(l.Contacts)), number(len(l.Groups)+1)),
 		wire.Line("GTC", prompt(l)),
 		wire.Line("BLP", others(l)),
-		wire.Line("LSG", "0", wire.Escape(GroupZero), "0"),
 	}
+	for _, key := range d.Properties {
+		if v := l.Properties[key]; v != "" {
+			out = append(out, wire.Line("PRP", key, wire.Escape(v)))
+		}
+	}
+	out = append(out, wire.Line("LSG", "0", wire.Escape(GroupZero), "0"))
 	for _, g := range l.Groups {
 		out = append(out, wire.Line("LSG", number(g.ID), EscapeGroup(g.Name), "0"))
 	}
@@ -104,6 +143,11 @@ func sync8(d *Dialect, trid string, l Lists) []wire.Command {
 			args = append(args, groupIDs(c))
 		}
 		out = append(out, wire.Line("LST", args...))
+		for _, key := range d.Properties[:d.Shown] {
+			if v := c.Properties[key]; v != "" && c.On&Forward != 0 {
+				out = append(out, wire.Line("BPR", key, wire.Escape(v)))
+			}
+		}
 	}
 	return out
 }
@@ -111,7 +155,11 @@ func sync8(d *Dialect, trid string, l Lists) []wire.Command {
 // ListBlock is one list in the form with transaction id, version, position and
 // total, also for the explicit LST of a client (MSNP.md B.7). It is nil when
 // there is no list of that name.
-func (d *Dialect) ListBlock(trid, list string, l Lists) (out []wire.Command) {
+func (d *Dialect) ListBlock(trid, list string, l Lists) []wire.Command {
+	return d.listBlock(trid, list, d.fit(l), false)
+}
+
+func (d *Dialect) listBlock(trid, list string, l Lists, phones bool) (out []wire.Command) {
 	i := slices.IndexFunc(blocks, func(b struct {
 		name string
 		on   On
@@ -121,8 +169,7 @@ func (d *Dialect) ListBlock(trid, list string, l Lists) (out []wire.Command) {
 	if i < 0 {
 		return nil
 	}
-	l = d.fit(l)
-	cs := slices.DeleteFunc(l.Contacts, func(c Contact) bool { return c.On&blocks[i].on == 0 })
+	cs := slices.DeleteFunc(slices.Clone(l.Contacts), func(c Contact) bool { return c.On&blocks[i].on == 0 })
 	version, total := number(l.Version), number(len(cs))
 	if len(cs) == 0 {
 		return []wire.Command{wire.Line("LST", trid, list, version, "0", "0")}
@@ -133,6 +180,11 @@ func (d *Dialect) ListBlock(trid, list string, l Lists) (out []wire.Command) {
 			args = append(args, groupIDs(c))
 		}
 		out = append(out, wire.Line("LST", args...))
+		for _, key := range d.Properties[:d.Shown] {
+			if v := c.Properties[key]; v != "" && phones {
+				out = append(out, d.PropertyOf(d, l.Version, c.Addr, key, v))
+			}
+		}
 	}
 	return out
 }
@@ -203,11 +255,22 @@ func renamed2(trid string, version uint64, handle, name string) wire.Command {
 	return wire.Line("REA", trid, number(version), handle, name)
 }
 
+// property5 sets one of the user's own, with an empty value it has none any more
+// (MSNP.md B.9.4).
 func property5(trid string, version uint64, key, value string) wire.Command {
-	if value == "" {
-		return wire.Line("PRP", trid, number(version), key)
+	return valued(wire.Line("PRP", trid, number(version), key), value)
+}
+
+// propertyOf5 is one of a contact's.
+func propertyOf5(d *Dialect, version uint64, who im.Addr, key, value string) wire.Command {
+	return valued(wire.Line("BPR", number(version), d.Handle(who), key), value)
+}
+
+func valued(c wire.Command, value string) wire.Command {
+	if value != "" {
+		c.Args = append(c.Args, wire.Escape(value))
 	}
-	return wire.Line("PRP", trid, number(version), key, value)
+	return c
 }
 
 func groupAdded7(trid string, version uint64, g Group) wire.Command {

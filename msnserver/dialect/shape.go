@@ -67,6 +67,10 @@ func signedIn2(trid, handle, name string) wire.Command {
 	return wire.Line("USR", trid, "OK", handle, EscapeName(name, handle))
 }
 
+func signedIn6(trid, handle, name string) wire.Command {
+	return wire.Line("USR", trid, "OK", handle, EscapeName(name, handle), "1")
+}
+
 func signedIn8(trid, handle, name string) wire.Command {
 	return wire.Line("USR", trid, "OK", handle, EscapeName(name, handle), "1", "0")
 }

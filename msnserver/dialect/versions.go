@@ -5,6 +5,11 @@ import "nudge/msnserver/wire"
 // versions is every version this server speaks, oldest first.
 var versions = build(
 	row{"MSNP2", msnp2},
+	row{"MSNP3", msnp3},
+	row{"MSNP4", msnp4},
+	row{"MSNP5", msnp5},
+	row{"MSNP6", msnp6},
+	row{"MSNP7", msnp7},
 	row{"MSNP8", msnp8},
 )
 
@@ -16,9 +21,9 @@ type row struct {
 
 func build(rows ...row) (vs []*Dialect) {
 	var d Dialect
-	for _, r := range rows {
+	for i, r := range rows {
 		r.diff(&d)
-		d.Name = r.name
+		d.Name, d.row = r.name, uint64(i)
 		v := d
 		vs = append(vs, &v)
 	}
@@ -42,18 +47,44 @@ func msnp2(d *Dialect) {
 	d.Pong, d.URL = pong2, url2
 }
 
-// msnp8 is MSN 5.0: Passport, one line per contact, capabilities. It holds all
-// that came after MSNP2; the number says which version brought it.
+// msnp3 is MSN 2.0: fonts, and a profile that says more.
+func msnp3(d *Dialect) {
+	d.Profile, d.URL = profile3, url3
+	d.Fonts = true
+	d.verbs = d.with("IMS")
+}
+
+// msnp4 is MSN 2.2. Its CVR and SND have one more argument; its clients take
+// addresses of any domain (DESIGN.md §4).
+func msnp4(d *Dialect) { d.Aliases = false }
+
+// msnp5 is MSN 3.0: telephone numbers.
+func msnp5(d *Dialect) {
+	d.Properties, d.Shown = []string{"PHH", "PHW", "PHM", "MOB", "MBE"}, 4
+	d.Property, d.PropertyOf = property5, propertyOf5
+	d.Sync = sync5
+	d.verbs = d.with("PRP SDC")
+}
+
+// msnp6 is MSN 3.6: challenges, pages, and the word that an address is verified.
+func msnp6(d *Dialect) {
+	d.SignedIn = signedIn6
+	d.verbs = d.with("QRY PAG")
+}
+
+// msnp7 is MSN 4.5 to 4.7: groups.
+func msnp7(d *Dialect) {
+	d.Groups = Numbered
+	d.Sync = sync7
+	d.GroupAdded, d.GroupRemoved, d.GroupRenamed = groupAdded7, groupRemoved7, groupRenamed7
+	d.verbs = d.with("ADG RMG REG")
+}
+
+// msnp8 is MSN 5.0: Passport, one line per contact, capabilities. MD5 and INF
+// stay for MSN 5.0.0124-0340 (MSNP.md K.4).
 func msnp8(d *Dialect) {
-	d.Profile, d.URL = profile3, url3                         // 3
-	d.Fonts, d.Aliases = true, false                          // 3; aliases: the clients of 4 and later take any domain
-	d.verbs = d.with("IMS PRP SDC QRY PAG ADG RMG REG")       // 3 IMS, 5 PRP SDC, 6 QRY PAG, 7 groups
-	d.Property = property5                                    // 5
-	d.Groups = Numbered                                       // 7
-	d.GroupAdded, d.GroupRemoved = groupAdded7, groupRemoved7 // 7
-	d.GroupRenamed = groupRenamed7                            // 7
-	d.Tickets, d.Lists = true, Summed                         // 8; MD5 and INF stay for MSN 5.0.0124-0340 (MSNP.md K.4)
-	d.SignedIn = signedIn8                                    // 6 verified, 8 kids
+	d.Tickets, d.Lists = true, Summed
+	d.SignedIn = signedIn8
 	d.Sync = sync8
 	d.Changed, d.Arrived = changed8, arrived8
 }

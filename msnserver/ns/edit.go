@@ -117,15 +117,21 @@ func (s *Session) add(cmd wire.Command) error {
 }
 
 // addOrReading adds who, or, when nobody has that address, whom it stands for as
-// an alias (DESIGN.md §4).
+// an alias. When a link that might know is down, the likeliest is pending
+// (DESIGN.md §4).
 func (s *Session) addOrReading(list bridge.List, who string, group uint32) (bridge.Change, error) {
+	readings := append(s.Dialect().Unalias(who), who)
+	likeliest, unasked := readings[0], false
 	change, err := s.user.Add(s.ctx, list, who, group)
-	readings := s.Dialect().Unalias(who)
-	for _, r := range readings[:min(len(readings), maxReadings)] {
-		if !errors.Is(err, bridge.ErrNoSuchUser) {
-			break
+	for _, r := range readings[:min(len(readings)-1, maxReadings)] {
+		unasked = unasked || errors.Is(err, bridge.ErrNoAnswer)
+		if !errors.Is(err, bridge.ErrNoSuchUser) && !errors.Is(err, bridge.ErrNoAnswer) {
+			return change, err
 		}
 		change, err = s.user.Add(s.ctx, list, r, group)
+	}
+	if errors.Is(err, bridge.ErrNoAnswer) || unasked && errors.Is(err, bridge.ErrNoSuchUser) {
+		return s.user.AddPending(s.ctx, list, likeliest, group)
 	}
 	return change, err
 }
@@ -179,13 +185,5 @@ func (s *Session) rea(cmd wire.Command) error {
 		return s.refuse(cmd, err)
 	}
 	s.Send(d.Renamed(cmd.Arg(0), d.Version(change.Version), s.spelled(who, change), cmd.Arg(2)))
-	return nil
-}
-
-// prp takes a phone number or setting of the user's. Nobody is shown them here,
-// so they are answered and not kept.
-func (s *Session) prp(cmd wire.Command) error {
-	d := s.Dialect()
-	s.Send(d.Property(cmd.Arg(0), d.Version(s.user.Lists().Version), cmd.Arg(1), cmd.Arg(2)))
 	return nil
 }

@@ -11,12 +11,12 @@ import (
 // lists are the account's lists for this client's version.
 func (s *Session) lists() dialect.Lists {
 	from := s.user.Lists()
-	l := dialect.Lists{Version: s.Dialect().Version(from.Version), Prompt: from.Prompt, BlockOthers: from.BlockOthers}
+	l := dialect.Lists{Version: s.Dialect().Version(from.Version), Prompt: from.Prompt, BlockOthers: from.BlockOthers, Properties: from.Properties}
 	for _, g := range from.Groups {
 		l.Groups = append(l.Groups, dialect.Group{ID: g.ID, Name: g.Name})
 	}
 	for _, c := range from.Contacts {
-		l.Contacts = append(l.Contacts, dialect.Contact{Person: c.Person, On: dialect.On(c.Lists), Groups: c.Groups})
+		l.Contacts = append(l.Contacts, dialect.Contact{Person: c.Person, On: dialect.On(c.Lists), Groups: c.Groups, Properties: c.Properties})
 	}
 	return l
 }

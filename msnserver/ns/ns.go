@@ -32,7 +32,6 @@ type Session struct {
 	user      *bridge.Session
 
 	greeted atomic.Bool // USR OK is queued: the client takes events
-	deaf    atomic.Bool // IMS OFF: the client wants no invitations
 }
 
 // New makes a session on c. ctx ends what a handler waits for.
@@ -108,10 +107,12 @@ func (s *Session) Deliver(ev im.Event, _ func(bool)) {
 		if c, ok := d.ListChanged(ev); ok && s.greeted.Load() {
 			s.Send(c)
 		}
-	case im.Invitation:
-		if !s.deaf.Load() {
-			s.Send(d.Ring(d, s.Addr(), ev))
+	case im.PropertyChanged:
+		if d.Shows(ev.Key) && s.greeted.Load() {
+			s.Send(d.PropertyOf(d, d.Version(ev.Version), ev.Who.Addr, ev.Key, ev.Value))
 		}
+	case im.Invitation:
+		s.Send(d.Ring(d, s.Addr(), ev))
 	}
 }
 

@@ -34,10 +34,6 @@ func (s *Session) xfr(cmd wire.Command) error {
 		s.Send(wire.InvalidParameter.Reply(cmd.Arg(0)))
 		return nil
 	}
-	if s.deaf.Load() {
-		s.Send(wire.NotWhileHidden.Reply(cmd.Arg(0)))
-		return nil
-	}
 	cookie, err := s.user.Cookie()
 	if err != nil {
 		return s.refuse(cmd, err)
@@ -53,7 +49,7 @@ func (s *Session) ims(cmd wire.Command) error {
 		s.Send(wire.InvalidParameter.Reply(cmd.Arg(0)))
 		return nil
 	}
-	s.deaf.Store(value == "OFF")
 	s.Send(wire.Line("IMS", cmd.Arg(0), "0", value))
+	s.user.SetDeaf(value == "OFF")
 	return nil
 }
