@@ -51,6 +51,7 @@ type Server struct {
 	log     *slog.Logger
 	allow   func(netip.Addr) bool
 	tickets *passport.Tickets
+	trouble troubles
 	front   *front.Server
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -64,13 +65,13 @@ type Server struct {
 
 // New makes a server.
 func New(c Config) *Server {
-	s := &Server{hub: c.Hub, log: c.Log, allow: c.Allow, tickets: passport.NewTickets(),
+	s := &Server{hub: c.Hub, log: c.Log, allow: c.Allow, tickets: passport.NewTickets(), trouble: troubles{all: map[netip.Addr]*pc{}},
 		listeners: map[net.Listener]struct{}{}, conns: map[*conn.Conn]im.Sink{}}
 	if s.allow == nil {
 		s.allow = private
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.front = front.New(&passport.Server{Accounts: c.Hub, Tickets: s.tickets, Log: c.Log}, c.Cert, c.Pages, c.Log)
+	s.front = front.New(&passport.Server{Accounts: c.Hub, Tickets: s.tickets, Witness: &s.trouble, Log: c.Log}, c.Cert, c.Pages, c.Log)
 	return s
 }
 
@@ -80,6 +81,20 @@ func private(a netip.Addr) bool { return a.IsPrivate() || a.IsLoopback() || a.Is
 // VoidTickets makes an account's clients log in again: its password changed or
 // it was removed.
 func (s *Server) VoidTickets(handle string) { s.tickets.Void(handle) }
+
+// Troubles are the PCs that could not sign in lately, and why.
+func (s *Server) Troubles() []Trouble { return s.trouble.list() }
+
+// AskedName notes that a PC was told our address for a name that old clients
+// look for: login says that the name is one of the log-in servers', else it is
+// the messenger server's. A PC that then does not come is in trouble.
+func (s *Server) AskedName(peer netip.Addr, login bool) {
+	t := passport.AskedServer
+	if login {
+		t = passport.AskedLogin
+	}
+	s.trouble.Saw(peer.Unmap().WithZone(""), "", t)
+}
 
 // ServeMSN answers on l, port 1863, until Shutdown.
 func (s *Server) ServeMSN(l net.Listener) error {
@@ -91,7 +106,7 @@ func (s *Server) ServeMSN(l net.Listener) error {
 	}
 	s.listeners[l] = struct{}{}
 	s.mu.Unlock()
-	l = &guarded{l, s.allow, s.log}
+	l = &guarded{l, s.allow, s.log, func(peer netip.Addr) { s.trouble.cameTo(passport.AskedServer, peer) }}
 	for {
 		c, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) {
@@ -117,7 +132,11 @@ func (s *Server) ServeHTTP(l net.Listener) error { return s.serveFront(l, false)
 func (s *Server) ServeHTTPS(l net.Listener) error { return s.serveFront(l, true) }
 
 func (s *Server) serveFront(l net.Listener, secure bool) error {
-	err := s.front.Serve(&guarded{l, s.allow, s.log}, secure)
+	port := passport.SignedIn // nobody is told to come to port 80
+	if secure {
+		port = passport.AskedLogin
+	}
+	err := s.front.Serve(&guarded{l, s.allow, s.log, func(peer netip.Addr) { s.trouble.cameTo(port, peer) }}, secure)
 	if errors.Is(err, http.ErrServerClosed) {
 		return ErrClosed
 	}
@@ -142,7 +161,7 @@ func (s *Server) ServeConn(nc net.Conn) {
 		s.track(c, seat)
 		seat.Serve()
 	default:
-		session := ns.New(s.ctx, c, s.hub, s.tickets)
+		session := ns.New(s.ctx, c, s.hub, s.tickets, &s.trouble)
 		s.track(c, session)
 		session.Serve()
 	}
@@ -218,6 +237,7 @@ type guarded struct {
 	net.Listener
 	allow func(netip.Addr) bool
 	log   *slog.Logger
+	came  func(peer netip.Addr) // called for each of them
 }
 
 func (g *guarded) Accept() (net.Conn, error) {
@@ -226,8 +246,8 @@ func (g *guarded) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		peer, err := netip.ParseAddrPort(c.RemoteAddr().String())
-		if err == nil && g.allow(peer.Addr().Unmap()) {
+		if peer := passport.Peer(c); peer.IsValid() && g.allow(peer) {
+			g.came(peer)
 			return c, nil
 		}
 		g.log.Warn("a connection from outside the home network was refused", "remote", c.RemoteAddr())

@@ -157,7 +157,7 @@ func (s *Server) passportRequests(c net.Conn, secure bool) net.Conn {
 		if err != nil {
 			return nil
 		}
-		again, err := s.passport.Answer(c, r, passport.Via{Local: c.LocalAddr(), TLS: secure})
+		again, err := s.passport.Answer(c, r, passport.Via{Local: c.LocalAddr(), TLS: secure, Peer: passport.Peer(c)})
 		if !again || err != nil {
 			return nil
 		}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -18,6 +19,11 @@ import (
 type nobody struct{}
 
 func (nobody) CheckPassword(string, string) (string, bool) { return "", false }
+
+// deaf is a Witness that nothing is expected to tell.
+type deaf struct{}
+
+func (deaf) Saw(netip.Addr, string, passport.Trouble) {}
 
 // memory is a Store in memory.
 type memory struct{ pem []byte }
@@ -32,7 +38,7 @@ func start(t *testing.T, pages http.Handler, secure bool) (addr string) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	cert := NewCertificate(&saved, []string{"box.lan"}, []net.IP{net.IPv4(127, 0, 0, 1)}, log)
-	s := New(&passport.Server{Accounts: nobody{}, Tickets: passport.NewTickets(), Log: log}, cert, pages, log)
+	s := New(&passport.Server{Accounts: nobody{}, Tickets: passport.NewTickets(), Witness: deaf{}, Log: log}, cert, pages, log)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

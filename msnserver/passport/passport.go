@@ -26,7 +26,7 @@ import (
 // Accounts checks passwords.
 type Accounts interface {
 	// CheckPassword tells whether password is that of handle, and how the
-	// account spells its handle.
+	// account spells its handle; "" when there is none.
 	CheckPassword(handle, password string) (canonical string, ok bool)
 }
 
@@ -34,6 +34,7 @@ type Accounts interface {
 type Server struct {
 	Accounts Accounts
 	Tickets  *Tickets
+	Witness  Witness
 	Log      *slog.Logger
 }
 
@@ -73,6 +74,7 @@ func isLogin(path string) bool {
 type Via struct {
 	Local net.Addr // our end of the connection
 	TLS   bool
+	Peer  netip.Addr // the PC's address
 }
 
 // Answer writes the answer to r. again tells whether the connection may carry
@@ -84,7 +86,7 @@ func (s *Server) Answer(w io.Writer, r Request, via Via) (again bool, err error)
 	case isNexus(p):
 		a = nexus(host)
 	case isLogin(p):
-		a = s.login(r, host)
+		a = s.login(r, host, via.Peer)
 	}
 	again = r.Version == "HTTP/1.1" && !strings.EqualFold(r.Get("Connection"), "close")
 	_, err = io.WriteString(w, a.text(again))
@@ -122,7 +124,7 @@ func nexus(host string) answer {
 }
 
 // login turns the password in the Authorization header into a ticket.
-func (s *Server) login(r Request, host string) answer {
+func (s *Server) login(r Request, host string, peer netip.Addr) answer {
 	auth, ok := strings.CutPrefix(r.Get("Authorization"), "Passport1.4 ")
 	if !ok {
 		return refused(host, "Sign in with your address and password")
@@ -141,6 +143,11 @@ func (s *Server) login(r Request, host string) answer {
 	}
 	name, ok := s.Accounts.CheckPassword(handle, password)
 	if !ok {
+		why := WrongPassword
+		if name == "" {
+			why = UnknownAccount
+		}
+		s.Witness.Saw(peer, handle, why)
 		s.Log.Info("log-in refused: wrong address or password")
 		return refused(host, "The address or the password is wrong")
 	}
