@@ -86,8 +86,9 @@ type server struct {
 	box     *control.Box
 	control *control.Server
 	msn     *msnserver.Server
-	cert    *front.Certificate
-	failed  chan error // why a port stopped answering
+	cert    *front.Certificate // nil without HTTPS
+	hurry   context.CancelFunc // ends settling down
+	failed  chan error         // why a port stopped answering
 	wg      sync.WaitGroup
 }
 
@@ -109,7 +110,9 @@ func start(conf config, log *slog.Logger) (*server, error) {
 		return nil, errors.Join(err, s.control.Close(ctx), closeBox(ctx, box))
 	}
 	host, _ := os.Hostname()
-	s.cert = front.NewCertificate(certificateIn(conf.Data), hostNames(host), lanAddresses(), log)
+	if _, secure := doors["https"]; secure {
+		s.cert = front.NewCertificate(certificateIn(conf.Data), hostNames(host), lanAddresses(), log)
+	}
 	s.msn = msnserver.New(msnserver.Config{Hub: box.Hub, Log: log, Cert: s.cert})
 	box.SignInChanged = s.msn.VoidTickets
 	for _, p := range ports(conf) {
@@ -124,16 +127,17 @@ func start(conf config, log *slog.Logger) (*server, error) {
 			s.wg.Go(func() { s.answer(name, answer, d) })
 		}
 	}
-	_, secure := doors["https"]
-	s.wg.Go(func() { s.settle(secure) })
+	settling, hurry := context.WithCancel(context.Background())
+	s.hurry = hurry
+	s.wg.Go(func() { s.settle(settling) })
 	return s, nil
 }
 
 // settle does what need not be done before clients are let in: it makes the
 // certificate, and gives back the memory that starting took.
-func (s *server) settle(secure bool) {
-	if secure {
-		s.cert.Prepare() // logs what goes wrong
+func (s *server) settle(ctx context.Context) {
+	if s.cert != nil {
+		s.cert.Prepare(ctx) // logs what goes wrong
 	}
 	giveBack()
 }
@@ -148,6 +152,7 @@ func (s *server) answer(name string, serve func(net.Listener) error, d door) {
 // stop lets clients take what is on its way to them, signs them off, ends the
 // links and puts everything on disk.
 func (s *server) stop(ctx context.Context) error {
+	s.hurry()
 	drain, cancel := context.WithTimeout(ctx, drainTime)
 	defer cancel()
 	err := s.msn.Shutdown(drain)

@@ -88,7 +88,12 @@ func (s *Server) Answer(w io.Writer, r Request, via Via) (again bool, err error)
 	case isLogin(p):
 		a = s.login(r, host, via.Peer)
 	}
-	again = r.Version == "HTTP/1.1" && !strings.EqualFold(r.Get("Connection"), "close")
+	switch asked := r.Get("Connection"); r.Version {
+	case "HTTP/1.1":
+		again = !strings.EqualFold(asked, "close")
+	case "HTTP/1.0":
+		again = strings.EqualFold(asked, "keep-alive")
+	}
 	_, err = io.WriteString(w, a.text(again))
 	return again, err
 }
@@ -108,7 +113,9 @@ func (a answer) text(again bool) string {
 		b.WriteString(h + "\r\n")
 	}
 	b.WriteString("Content-Length: 0\r\n")
-	if !again {
+	if again {
+		b.WriteString("Connection: keep-alive\r\n")
+	} else {
 		b.WriteString("Connection: close\r\n")
 	}
 	b.WriteString("\r\n")
