@@ -83,7 +83,7 @@ func private(a netip.Addr) bool { return a.IsPrivate() || a.IsLoopback() || a.Is
 func (s *Server) VoidTickets(handle string) { s.tickets.Void(handle) }
 
 // Troubles are the PCs that could not sign in lately, and why.
-func (s *Server) Troubles() []Trouble { return s.trouble.list() }
+func (s *Server) Troubles() []Trouble { return s.trouble.list(time.Now()) }
 
 // AskedName notes that a PC was told our address for a name that old clients
 // look for: login says that the name is one of the log-in servers', else it is

@@ -159,9 +159,8 @@ func (t *troubles) cameTo(asked passport.Trouble, peer netip.Addr) {
 	}
 }
 
-// list are the PCs in trouble, the latest first.
-func (t *troubles) list() []Trouble {
-	now := time.Now()
+// list are the PCs that are in trouble by now, the latest first.
+func (t *troubles) list(now time.Time) []Trouble {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var all []Trouble

@@ -21,7 +21,7 @@ func TestTroubleTable(t *testing.T) {
 		"80":   func(k *troubles, a netip.Addr) { k.cameTo(passport.SignedIn, a) },
 		"+60":  func(*troubles, netip.Addr) { time.Sleep(time.Minute) },
 		"+21":  func(*troubles, netip.Addr) { time.Sleep(21 * time.Second) },
-		"list": func(k *troubles, _ netip.Addr) { k.list() },
+		"list": func(k *troubles, _ netip.Addr) { k.list(time.Now()) },
 	}
 	for i := passport.SignedIn; i <= passport.WrongPassword; i++ {
 		steps[i.String()] = func(k *troubles, a netip.Addr) { k.Saw(a, "alice@example.com", i) }
@@ -65,7 +65,7 @@ func TestTroubleTable(t *testing.T) {
 					steps[step](k, pc)
 				}
 				got := ""
-				for _, x := range k.list() {
+				for _, x := range k.list(time.Now()) {
 					got += fmt.Sprint(x.Why, " ", x.Times)
 				}
 				if got != want {
@@ -88,7 +88,7 @@ func TestTroubleBounds(t *testing.T) {
 			k.Saw(first, "bob@example.com", passport.WrongPassword)
 			time.Sleep(time.Second)
 		}
-		list := k.list()
+		list := k.list(time.Now())
 		if len(list) != troublesMost || len(k.all) != troublesMost {
 			t.Fatalf("%d of %d are listed", len(list), len(k.all))
 		}
@@ -101,7 +101,7 @@ func TestTroubleBounds(t *testing.T) {
 		} {
 			k.Saw(first, handle, passport.UnknownAccount)
 			time.Sleep(time.Second)
-			if got := k.list()[0].Handle; got != want {
+			if got := k.list(time.Now())[0].Handle; got != want {
 				t.Errorf("%q is shown as %q", handle, got)
 			}
 		}

@@ -114,7 +114,7 @@ func start(conf config, log *slog.Logger) (*server, error) {
 		s.cert = front.NewCertificate(certificateIn(conf.Data), hostNames(host), lanAddresses(), log)
 	}
 	s.msn = msnserver.New(msnserver.Config{Hub: box.Hub, Log: log, Cert: s.cert})
-	box.SignInChanged = s.msn.VoidTickets
+	box.SignInChanged, box.Troubled = s.msn.VoidTickets, s.troubled
 	for _, p := range ports(conf) {
 		box.Listeners = append(box.Listeners, doors[p.name].about)
 	}
@@ -191,12 +191,17 @@ func (s *server) greet(ctx context.Context, out io.Writer) {
 	}
 }
 
-// address is what old PCs are told to use: the setting, the one address that is
-// listened on, or the most likely one of this machine.
+// address is what old PCs are told to use: the setting or the likely one.
 func (s *server) address(ctx context.Context) string {
 	if st, err := control.Local(s.box).Status(ctx); err == nil && st.Address != "" {
 		return st.Address
 	}
+	return s.likelyAddress()
+}
+
+// likelyAddress is the one address that is listened on, or the most likely one
+// of this machine.
+func (s *server) likelyAddress() string {
 	if host, _, err := net.SplitHostPort(s.box.Listeners[0].Addr); err == nil {
 		if ip := net.ParseIP(host); ip != nil && !ip.IsUnspecified() {
 			return host
@@ -206,4 +211,18 @@ func (s *server) address(ctx context.Context) string {
 		return ips[0].String()
 	}
 	return "127.0.0.1"
+}
+
+// troubled says which PCs could not sign in, in words (control.Config).
+func (s *server) troubled(box string) (pcs []control.PC) {
+	if box == "" {
+		box = s.likelyAddress()
+	}
+	for _, t := range s.msn.Troubles() {
+		pcs = append(pcs, control.PC{
+			Address: t.Peer.String(), Account: t.Handle, Trouble: t.Why.String(), What: t.Why.What(box), Cure: t.Why.Cure(box, t.Handle),
+			Times: t.Times, First: t.First, Last: t.Last,
+		})
+	}
+	return pcs
 }
