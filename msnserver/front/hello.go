@@ -14,7 +14,8 @@ import (
 	"nudge/msnserver/passport"
 )
 
-// tlsConfig answers hellos from TLS 1.0 on. What Windows before Vista offers, RC4
+// tlsConfig answers hellos with TLS 1.0 to 1.2: in TLS 1.3 it can't be read why
+// some clients leave, which the owner is to be told. What Windows before Vista offers, RC4
 // and 3DES with RSA key exchange (SERVERS.md 3c), Go has only when it is named.
 //
 // A client that does not offer signatures with SHA-256 gets the certificate old,
@@ -38,6 +39,7 @@ func tlsConfig(modern, old tls.Certificate) *tls.Config {
 	return &tls.Config{
 		Certificates: []tls.Certificate{modern},
 		MinVersion:   tls.VersionTLS10,
+		MaxVersion:   tls.VersionTLS12,
 		CipherSuites: suites,
 		NextProtos:   []string{"http/1.1"},
 		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
