@@ -65,7 +65,7 @@ type Server struct {
 
 // New makes a server.
 func New(c Config) *Server {
-	s := &Server{hub: c.Hub, log: c.Log, allow: c.Allow, tickets: passport.NewTickets(), trouble: troubles{all: map[netip.Addr]*pc{}},
+	s := &Server{hub: c.Hub, log: c.Log, allow: c.Allow, tickets: passport.NewTickets(),
 		listeners: map[net.Listener]struct{}{}, conns: map[*conn.Conn]im.Sink{}}
 	if s.allow == nil {
 		s.allow = private
@@ -106,7 +106,7 @@ func (s *Server) ServeMSN(l net.Listener) error {
 	}
 	s.listeners[l] = struct{}{}
 	s.mu.Unlock()
-	l = &guarded{l, s.allow, s.log, func(peer netip.Addr) { s.trouble.cameTo(passport.AskedServer, peer) }}
+	l = &noting{&guarded{l, s.allow, s.log}, &s.trouble, passport.AskedServer}
 	for {
 		c, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) {
@@ -136,7 +136,7 @@ func (s *Server) serveFront(l net.Listener, secure bool) error {
 	if secure {
 		port = passport.AskedLogin
 	}
-	err := s.front.Serve(&guarded{l, s.allow, s.log, func(peer netip.Addr) { s.trouble.cameTo(port, peer) }}, secure)
+	err := s.front.Serve(&noting{&guarded{l, s.allow, s.log}, &s.trouble, port}, secure)
 	if errors.Is(err, http.ErrServerClosed) {
 		return ErrClosed
 	}
@@ -237,7 +237,6 @@ type guarded struct {
 	net.Listener
 	allow func(netip.Addr) bool
 	log   *slog.Logger
-	came  func(peer netip.Addr) // called for each of them
 }
 
 func (g *guarded) Accept() (net.Conn, error) {
@@ -246,8 +245,8 @@ func (g *guarded) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if peer := passport.Peer(c); peer.IsValid() && g.allow(peer) {
-			g.came(peer)
+		peer, err := netip.ParseAddrPort(c.RemoteAddr().String())
+		if err == nil && g.allow(peer.Addr().Unmap()) {
 			return c, nil
 		}
 		g.log.Warn("a connection from outside the home network was refused", "remote", c.RemoteAddr())

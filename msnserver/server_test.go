@@ -73,7 +73,7 @@ func TestPrivate(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	g := &guarded{l, func(netip.Addr) bool { return false }, slog.New(slog.DiscardHandler), func(netip.Addr) { t.Error("it is noted") }}
+	g := &guarded{l, func(netip.Addr) bool { return false }, slog.New(slog.DiscardHandler)}
 	go g.Accept()
 	c, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {

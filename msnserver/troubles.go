@@ -2,6 +2,7 @@ package msnserver
 
 import (
 	"cmp"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -55,6 +56,9 @@ func (t *troubles) Saw(peer netip.Addr, handle string, why passport.Trouble) {
 	}
 	p := t.all[peer]
 	if p == nil {
+		if t.all == nil {
+			t.all = map[netip.Addr]*pc{}
+		}
 		t.makeRoom()
 		p = &pc{Trouble: Trouble{Peer: peer}}
 		t.all[peer] = p
@@ -150,13 +154,29 @@ func (t *troubles) cameTo(asked passport.Trouble, peer netip.Addr) {
 	switch {
 	case asked == passport.AskedServer && (p.Why == passport.NeverCame || p.Why == passport.No1863),
 		asked == passport.AskedLogin && p.Why == passport.No443:
-		p.Times = 0
+		p.Trouble = Trouble{Peer: peer}
 	case p.Why == passport.NeverCame:
 		p.Why = passport.No1863
 	}
 	if p.Times == 0 && p.waits == passport.SignedIn {
 		delete(t.all, peer)
 	}
+}
+
+// noting is a listener that notes who comes: to the port that is told to those who
+// asked for it.
+type noting struct {
+	net.Listener
+	t     *troubles
+	asked passport.Trouble
+}
+
+func (n *noting) Accept() (net.Conn, error) {
+	c, err := n.Listener.Accept()
+	if err == nil {
+		n.t.cameTo(n.asked, passport.Peer(c.RemoteAddr()))
+	}
+	return c, err
 }
 
 // list are the PCs that are in trouble by now, the latest first.

@@ -58,7 +58,7 @@ func TestTroubleTable(t *testing.T) {
 	} {
 		t.Run(script, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				k := &troubles{all: map[netip.Addr]*pc{}}
+				k := &troubles{}
 				pc := netip.MustParseAddr("192.0.2.7")
 				for step := range strings.FieldsSeq(script) {
 					time.Sleep(time.Second)
@@ -80,7 +80,7 @@ func TestTroubleTable(t *testing.T) {
 // is fit to be shown.
 func TestTroubleBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := &troubles{all: map[netip.Addr]*pc{}}
+		k := &troubles{}
 		first := netip.MustParseAddr("10.0.0.0")
 		for i, a := 0, first; i < 3*troublesMost; i, a = i+1, a.Next() {
 			k.Saw(a, "", passport.AskedServer)

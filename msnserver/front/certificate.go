@@ -131,10 +131,28 @@ func (c *Certificate) read(saved []byte) error {
 		if !key.PublicKey.Equal(leaf.PublicKey) {
 			return errors.New("the key is another certificate's")
 		}
+		if i == 0 {
+			c.missing(leaf)
+		}
 		server[i] = tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 	}
 	c.root, c.conf = certs[0], tlsConfig(server[0], server[1])
 	return nil
+}
+
+// missing warns of names and addresses that the box did not have when its
+// certificate was made.
+func (c *Certificate) missing(leaf *x509.Certificate) {
+	names := slices.Clone(c.names)
+	for _, ip := range c.ips {
+		names = append(names, ip.String())
+	}
+	for _, name := range names {
+		if leaf.VerifyHostname(name) != nil {
+			c.log.Info("the TLS certificate does not have this name of the box: a PC that was pointed to it can't sign in over HTTPS. Point it to another, "+
+				"or remove the certificate and let every PC trust the new one", "name", name)
+		}
+	}
 }
 
 // Certificates are valid for as long as old clocks can be wrong.

@@ -12,6 +12,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -120,6 +122,12 @@ func TestStored(t *testing.T) {
 		if err := newCertificate(&memory{file}).Prepare(t.Context()); err == nil || !strings.Contains(err.Error(), "remove it") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	var log bytes.Buffer
+	moved := NewCertificate(&saved, []string{"box.lan", "new.lan"}, []net.IP{net.IPv4(127, 0, 0, 1), net.IPv4(10, 0, 0, 9)}, slog.New(slog.NewTextHandler(&log, nil)))
+	if err := moved.Prepare(t.Context()); err != nil || strings.Count(log.String(), "\n") != 2 ||
+		!strings.Contains(log.String(), "name=new.lan\n") || !strings.Contains(log.String(), "name=10.0.0.9\n") {
+		t.Errorf("%v, of other names is said: %s", err, log.String())
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

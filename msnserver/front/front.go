@@ -182,7 +182,7 @@ func (s *Server) passportRequests(c net.Conn, secure bool) (keep net.Conn, err e
 		if err != nil {
 			return nil, err
 		}
-		again, err := s.passport.Answer(c, r, passport.Via{Local: c.LocalAddr(), TLS: secure, Peer: passport.Peer(c)})
+		again, err := s.passport.Answer(c, r, passport.Via{Local: c.LocalAddr(), Remote: c.RemoteAddr(), TLS: secure})
 		if !again || err != nil {
 			return nil, err
 		}

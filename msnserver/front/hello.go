@@ -125,7 +125,7 @@ func (s *Server) secure(raw net.Conn) (t net.Conn, err error) {
 	c.SetDeadline(time.Now().Add(helloTime))
 	refusal, err := c.peek()
 	if refusal != nil {
-		s.passport.Witness.Saw(passport.Peer(c), "", passport.OldHello)
+		s.passport.Witness.Saw(passport.Peer(c.RemoteAddr()), "", passport.OldHello)
 		c.Write(refusal)
 		return nil, errors.New("a hello of SSL 2 or 3")
 	}
@@ -176,7 +176,7 @@ func (s *Server) doubt(c *caller, err error) {
 	default:
 		return
 	}
-	s.passport.Witness.Saw(passport.Peer(c), "", why)
+	s.passport.Witness.Saw(passport.Peer(c.RemoteAddr()), "", why)
 }
 
 // isAlert tells whether err is one of these alerts of the client. crypto/tls

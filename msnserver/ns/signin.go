@@ -133,7 +133,7 @@ func (s *Session) md5Trouble() passport.Trouble {
 
 // saw tells the owner how far this PC got.
 func (s *Session) saw(t passport.Trouble) {
-	s.witness.Saw(passport.Peer(s.Net), s.handle, t)
+	s.witness.Saw(passport.Peer(s.Net.RemoteAddr()), s.handle, t)
 }
 
 // prove ends the sign-in; why is asked when the proof failed.

@@ -72,9 +72,9 @@ func isLogin(path string) bool {
 
 // Via says how a request came in.
 type Via struct {
-	Local net.Addr // our end of the connection
-	TLS   bool
-	Peer  netip.Addr // the PC's address
+	Local  net.Addr // our end of the connection
+	Remote net.Addr // the client's
+	TLS    bool
 }
 
 // Answer writes the answer to r. again tells whether the connection may carry
@@ -86,7 +86,7 @@ func (s *Server) Answer(w io.Writer, r Request, via Via) (again bool, err error)
 	case isNexus(p):
 		a = nexus(host)
 	case isLogin(p):
-		a = s.login(r, host, via.Peer)
+		a = s.login(r, host, via.Remote)
 	}
 	switch asked := r.Get("Connection"); r.Version {
 	case "HTTP/1.1":
@@ -131,7 +131,7 @@ func nexus(host string) answer {
 }
 
 // login turns the password in the Authorization header into a ticket.
-func (s *Server) login(r Request, host string, peer netip.Addr) answer {
+func (s *Server) login(r Request, host string, source net.Addr) answer {
 	auth, ok := strings.CutPrefix(r.Get("Authorization"), "Passport1.4 ")
 	if !ok {
 		return refused(host, "Sign in with your address and password")
@@ -154,7 +154,7 @@ func (s *Server) login(r Request, host string, peer netip.Addr) answer {
 		if name == "" {
 			why = UnknownAccount
 		}
-		s.Witness.Saw(peer, handle, why)
+		s.Witness.Saw(Peer(source), handle, why)
 		s.Log.Info("log-in refused: wrong address or password")
 		return refused(host, "The address or the password is wrong")
 	}

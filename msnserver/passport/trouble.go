@@ -39,10 +39,10 @@ type Witness interface {
 const forget = `make it forget its old server: in the registry delete the value Server below HKEY_CURRENT_USER\Software\Microsoft\MSNMessenger ` +
 	`(MSN 5.0 and later), or set the one below HKEY_CURRENT_USER\Software\Microsoft\MessengerService to {box} (older)`
 
-// Peer is the address of a connection's far end, without the port; invalid when
-// it has none.
-func Peer(c net.Conn) netip.Addr {
-	ap, _ := netip.ParseAddrPort(c.RemoteAddr().String())
+// Peer is the address of a connection's far end without the port; invalid when it
+// has none.
+func Peer(remote net.Addr) netip.Addr {
+	ap, _ := netip.ParseAddrPort(remote.String())
 	return ap.Addr().Unmap().WithZone("")
 }
 
