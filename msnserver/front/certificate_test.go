@@ -18,6 +18,9 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
+
+	"nudge/msnserver/passport"
 )
 
 // TestNames looks for every host of SERVERS.md 3d that clients reach over TLS,
@@ -149,8 +152,7 @@ func (s *slow) Load() ([]byte, error) {
 	return s.pem, nil
 }
 
-// TestEarly: a client that comes before there is a certificate waits for it,
-// for the hello and for the authority, and a shutdown does not wait for either.
+// TestEarly: a client that comes before there is a certificate waits for it.
 func TestEarly(t *testing.T) {
 	ready(t)
 	st := &slow{saved, make(chan struct{}), make(chan struct{})}
@@ -172,10 +174,26 @@ func TestEarly(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
 
-	never := newCertificate(&saved) // that Prepare is never called for
-	addr, _ = serve(t, never, nil, true)
-	go tls.Client(dial(t, addr), &tls.Config{InsecureSkipVerify: true}).Handshake()
+// TestShutdownDoesNotWait: a client may still be waiting for the certificate.
+func TestShutdownDoesNotWait(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	s := New(&passport.Server{Witness: make(witness), Log: log}, newCertificate(&saved), nil, log)
+	client, server := net.Pipe()
+	defer client.Close()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.serve(server, true)
+	}()
+	if _, err := client.Write(helloXP(tls.VersionTLS10, time.Now(), suitesXP)[:helloSize]); err != nil { // is read
+		t.Fatal(err)
+	}
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	<-done
 }
 
 // TestRoot fetches what PCs are to trust and lets a client trust it.

@@ -132,7 +132,6 @@ func (s *Server) secure(raw net.Conn) (t net.Conn, err error) {
 	if err != nil {
 		return nil, err
 	}
-	c.SetDeadline(time.Time{})
 	conf, err := s.cert.config(s.ctx)
 	if err != nil {
 		return nil, err
