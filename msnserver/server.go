@@ -1,6 +1,7 @@
 // Package msnserver serves MSN Messenger clients: notification server and
 // switchboard on one port (a client's first word tells which it wants), and
-// ports 80 and 443 for signing in and pages.
+// ports 80 and 443 for signing in and pages. It remembers for the owner which PCs
+// could not sign in, and why.
 //
 // A Server is shaped like net/http.Server: the Serve methods block until
 // Shutdown. Each connection has one goroutine, its reader; Shutdown waits for

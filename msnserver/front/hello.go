@@ -150,9 +150,14 @@ func (s *Server) secure(raw net.Conn) (t net.Conn, err error) {
 // connections that they don't use; from them only an alert says something.
 func (s *Server) left(t *tls.Conn, err error) {
 	c := t.NetConn().(*caller)
-	if !c.browser || !errors.Is(err, io.EOF) {
+	if !c.browser || !hungUp(err) {
 		s.doubt(c, err)
 	}
+}
+
+// hungUp tells whether the client closed the connection.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // doubt tells the owner why a client gave up when it saw our hello, if that
@@ -166,8 +171,7 @@ func (s *Server) doubt(c *caller, err error) {
 		why = passport.WeakHello
 	case isAlert(err, 45): // certificate expired
 		why = passport.WrongClock
-	case isAlert(err, 42, 43, 44, 46, 48, 49), // bad, unsupported, revoked, unknown certificate; unknown authority; access denied
-		errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case hungUp(err), isAlert(err, 42, 43, 44, 46, 48, 49): // bad, unsupported, revoked, unknown certificate; unknown authority; access denied
 		why = passport.Untrusted
 		if c.ancient && (c.said.Before(validFrom) || c.said.After(validUntil)) {
 			why = passport.WrongClock
