@@ -237,8 +237,8 @@ func (k *wireLink) in(ctx context.Context, evs ...im.Event) error {
 }
 
 func (k *wireLink) Find(_ context.Context, _ im.Addr, handle string) (im.Person, error) {
-	if strings.HasSuffix(handle, "@wire.test") {
-		return im.Person{Addr: im.Addr{Net: "wire", ID: handle}, Name: "found"}, nil
+	if id := strings.TrimPrefix(handle, "also."); strings.HasSuffix(id, "@wire.test") {
+		return im.Person{Addr: im.Addr{Net: "wire", ID: id}, Name: "found"}, nil
 	}
 	return im.Person{}, im.ErrNotFound
 }

@@ -72,6 +72,18 @@ func (a *account) answered(c *contact, addr im.Addr, name string, err error) {
 	}
 }
 
+// claim makes the pending contact whose address addr reads as into addr, as when
+// a network speaks of somebody before he was asked for. It is nil when there is
+// none. The lock is held.
+func (a *account) claim(addr im.Addr, name string) *contact {
+	c := a.handles[canonical(mailShape(addr, name))]
+	if c == nil || c.Net != pendingNet || addr.Net == "" {
+		return nil
+	}
+	a.identified(c, addr, name)
+	return a.contacts[addr]
+}
+
 // identified makes a pending contact the person he is. When the account knows
 // that one already, it is his entry that comes onto the lists. The lock is held.
 func (a *account) identified(c *contact, addr im.Addr, name string) {
@@ -79,38 +91,38 @@ func (a *account) identified(c *contact, addr im.Addr, name string) {
 	a.forget(c)
 	h.db.Do(store.Soon, func(tx *store.Tx) error { return tx.DeleteContact(key, pendingNet, id) }, h.logged("contact"))
 	lists := List(c.Lists)
-	real := a.contacts[addr]
-	if real != nil {
+	person := a.contacts[addr]
+	if person != nil {
 		c.Lists = 0
 		a.listsMoved(c, lists)
 	} else {
-		real = &contact{Contact: c.Contact}
-		real.Net, real.ID, real.Name, real.Lists = addr.Net, addr.ID, name, 0
-		a.keep(real)
+		person = &contact{Contact: c.Contact}
+		person.Net, person.ID, person.Name, person.Lists = addr.Net, addr.ID, name, 0
+		a.keep(person)
 	}
 	for _, g := range c.Groups {
-		if !slices.Contains(real.Groups, g) {
-			real.Groups = append(slices.Clone(real.Groups), g)
+		if !slices.Contains(person.Groups, g) {
+			person.Groups = append(slices.Clone(person.Groups), g)
 		}
 	}
-	had := List(real.Lists)
+	had := List(person.Lists)
 	for _, l := range []List{FL, AL, BL} {
-		opposite := l == AL && real.on(BL) || l == BL && real.on(AL)
-		if lists&l == 0 || real.on(l) || opposite {
+		opposite := l == AL && person.on(BL) || l == BL && person.on(AL)
+		if lists&l == 0 || person.on(l) || opposite {
 			continue
 		}
 		was := a.visible(addr)
-		real.Lists |= uint8(l)
-		a.added(l, real, was)
+		person.Lists |= uint8(l)
+		a.added(l, person, was)
 	}
-	a.write(real)
-	if real.Contact.Handle != c.Handle {
-		a.listsMoved(real, had)
+	a.write(person)
+	if person.Contact.Handle != c.Handle {
+		a.listsMoved(person, had)
 		return
 	}
 	a.bump()
 	h.put(store.Soon, a)
-	if real.on(FL) {
-		a.deliverPresence(real, a.sees(real))
+	if person.on(FL) {
+		a.deliverPresence(person, a.sees(person))
 	}
 }

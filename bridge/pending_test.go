@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -83,8 +84,9 @@ func TestPendingContact(t *testing.T) {
 	})
 }
 
-// Whom the account turns out to know already is not there twice.
-func TestPendingContactIsKnown(t *testing.T) {
+// Whom the network speaks of before he was asked for keeps the handle that he was
+// added under.
+func TestPendingContactIsOnTheRoster(t *testing.T) {
 	on(t, func(t *testing.T, b *box) {
 		b.user("alice@hotmail.com")
 		b.linked("alice@hotmail.com")
@@ -97,17 +99,39 @@ func TestPendingContactIsKnown(t *testing.T) {
 		})
 		b.up()
 		ls := s.Lists()
-		if len(ls.Contacts) != 1 || ls.Contacts[0].Net != "wire" || ls.Contacts[0].Lists != FL|AL|RL {
+		if len(ls.Contacts) != 1 || ls.Contacts[0].Net != "wire" || ls.Contacts[0].ID != "bob@wire.test" || ls.Contacts[0].Lists != FL|AL|RL {
 			t.Errorf("lists: %+v", ls)
 		}
-		gone := 0
 		for _, ev := range of[im.ListChanged](k.take()) {
-			if ev.Who.ID == "bob@wire.test" && !ev.Added {
-				gone++
+			if !ev.Added {
+				t.Errorf("the client was told %+v", ev)
 			}
 		}
-		if gone != 1 {
-			t.Errorf("the pending entry went %d times", gone)
+	})
+}
+
+// Whom the account turns out to have under another address is not there twice.
+func TestPendingContactIsKnown(t *testing.T) {
+	on(t, func(t *testing.T, b *box) {
+		b.user("alice@hotmail.com")
+		b.linked("alice@hotmail.com")
+		s, k := b.signOn("alice@hotmail.com")
+		must(s.Add(t.Context(), BL, "bob@wire.test", 0))
+		b.off()
+		addLater(t, s, FL, "also.bob@wire.test", 0)
+		must(s.Add(t.Context(), AL, "also.bob@wire.test", 0))
+		k.take()
+		b.up()
+		ls := s.Lists()
+		if len(ls.Contacts) != 1 || ls.Contacts[0].ID != "bob@wire.test" || ls.Contacts[0].Lists != FL|BL {
+			t.Errorf("lists: %+v", ls)
+		}
+		told := ""
+		for _, ev := range of[im.ListChanged](k.take()) {
+			told += fmt.Sprintln(ev.List, ev.Who.ID, ev.Added)
+		}
+		if told != "FL also.bob@wire.test false\nAL also.bob@wire.test false\nFL bob@wire.test true\n" {
+			t.Errorf("the client was told\n%s", told)
 		}
 	})
 }

@@ -91,6 +91,9 @@ func listsOf(item im.Contact, had List) List {
 func (a *account) merge(item im.Contact) {
 	c := a.contacts[item.Addr]
 	if c == nil {
+		c = a.claim(item.Addr, item.Name)
+	}
+	if c == nil {
 		c = &contact{Contact: store.Contact{Net: item.Net, ID: item.ID, Name: item.Name, GUID: newGUID()}}
 		c.Handle = a.handleFor(item.Addr, item.Name)
 	}

@@ -243,6 +243,13 @@ func (h *Hub) CheckPassword(handle, password string) (spelled string, ok bool) {
 	return rec.Handle, rec.Password.Matches(password) && a != nil
 }
 
+// HasAccount tells whether there is an account of that handle.
+func (h *Hub) HasAccount(handle string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.accounts[canonical(handle)] != nil
+}
+
 // MD5Secret is the clear password for the sign-in of MSNP2–7, when the account
 // allows that.
 func (h *Hub) MD5Secret(handle string) (secret string, ok bool) {

@@ -72,6 +72,9 @@ func (a *account) parcel(from im.Addr, name string, m im.Message) store.Entry {
 func (a *account) acquaint(who im.Addr, name string) *contact {
 	c := a.contacts[who]
 	if c == nil {
+		c = a.claim(who, name)
+	}
+	if c == nil {
 		c = &contact{Contact: store.Contact{Net: who.Net, ID: who.ID, Name: name, GUID: newGUID()}}
 		c.Handle = a.handleFor(who, name)
 		a.keep(c)

@@ -1,6 +1,7 @@
 // Package msnserver serves MSN Messenger clients: notification server and
 // switchboard on one port (a client's first word tells which it wants), and
-// ports 80 and 443 for signing in and pages.
+// ports 80 and 443 for signing in and pages. It remembers for the owner which PCs
+// could not sign in, and why.
 //
 // A Server is shaped like net/http.Server: the Serve methods block until
 // Shutdown. Each connection has one goroutine, its reader; Shutdown waits for
@@ -51,6 +52,7 @@ type Server struct {
 	log     *slog.Logger
 	allow   func(netip.Addr) bool
 	tickets *passport.Tickets
+	trouble troubles
 	front   *front.Server
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -70,7 +72,7 @@ func New(c Config) *Server {
 		s.allow = private
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.front = front.New(&passport.Server{Accounts: c.Hub, Tickets: s.tickets, Log: c.Log}, c.Cert, c.Pages, c.Log)
+	s.front = front.New(&passport.Server{Accounts: c.Hub, Tickets: s.tickets, Witness: &s.trouble, Log: c.Log}, c.Cert, c.Pages, c.Log)
 	return s
 }
 
@@ -80,6 +82,20 @@ func private(a netip.Addr) bool { return a.IsPrivate() || a.IsLoopback() || a.Is
 // VoidTickets makes an account's clients log in again: its password changed or
 // it was removed.
 func (s *Server) VoidTickets(handle string) { s.tickets.Void(handle) }
+
+// Troubles are the PCs that could not sign in lately, and why.
+func (s *Server) Troubles() []Trouble { return s.trouble.list(time.Now()) }
+
+// AskedName notes that a PC was told our address for a name that old clients
+// look for: login says that the name is one of the log-in servers', else it is
+// the messenger server's. A PC that then does not come is in trouble.
+func (s *Server) AskedName(peer netip.Addr, login bool) {
+	t := passport.AskedServer
+	if login {
+		t = passport.AskedLogin
+	}
+	s.trouble.Saw(peer.Unmap().WithZone(""), "", t)
+}
 
 // ServeMSN answers on l, port 1863, until Shutdown.
 func (s *Server) ServeMSN(l net.Listener) error {
@@ -91,7 +107,7 @@ func (s *Server) ServeMSN(l net.Listener) error {
 	}
 	s.listeners[l] = struct{}{}
 	s.mu.Unlock()
-	l = &guarded{l, s.allow, s.log}
+	l = &noting{&guarded{l, s.allow, s.log}, &s.trouble, passport.AskedServer}
 	for {
 		c, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) {
@@ -117,7 +133,11 @@ func (s *Server) ServeHTTP(l net.Listener) error { return s.serveFront(l, false)
 func (s *Server) ServeHTTPS(l net.Listener) error { return s.serveFront(l, true) }
 
 func (s *Server) serveFront(l net.Listener, secure bool) error {
-	err := s.front.Serve(&guarded{l, s.allow, s.log}, secure)
+	port := passport.SignedIn // nobody is told to come to port 80
+	if secure {
+		port = passport.AskedLogin
+	}
+	err := s.front.Serve(&noting{&guarded{l, s.allow, s.log}, &s.trouble, port}, secure)
 	if errors.Is(err, http.ErrServerClosed) {
 		return ErrClosed
 	}
@@ -142,7 +162,7 @@ func (s *Server) ServeConn(nc net.Conn) {
 		s.track(c, seat)
 		seat.Serve()
 	default:
-		session := ns.New(s.ctx, c, s.hub, s.tickets)
+		session := ns.New(s.ctx, c, s.hub, s.tickets, &s.trouble)
 		s.track(c, session)
 		session.Serve()
 	}

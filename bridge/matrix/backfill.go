@@ -14,21 +14,30 @@ import (
 	"nudge/bridge/im"
 )
 
-// page is how many events are asked for at a time, and pages how often: a
-// server that goes on for ever must not hold the account.
+// page is how many events are asked for at most at a time, and pages how often:
+// a server that goes on for ever must not hold the account.
 const (
-	page  = 100
+	page  = 1000
 	pages = 100
 )
 
 // backfill fetches what a limited timeline left out, oldest first: back to
 // since or, in a room the account has just entered, back to its invitation.
 // cut says in words why something is missing, "" when nothing is.
-func (l *link) backfill(ctx context.Context, r id.RoomID, from, since string, entered bool) (older evts, cut string, err error) {
+//
+// It begins at next, behind the timeline, and goes back further than since: a
+// server that pages by depth in the room's graph (Dendrite) leaves out, at the
+// edge of a page, all but one of the events that were sent at the same time. For
+// the same reason pages are large. What comes again here is dropped.
+func (l *link) backfill(ctx context.Context, r id.RoomID, said evts, next, since string, entered bool) (older evts, cut string, err error) {
 	limit := l.number("history", 500)
-	to := since
+	from, to := next, l.trail.before(since)
 	if entered {
 		to = "" // the invitation may be older than since, and what was said after it counts
+	}
+	known := map[id.EventID]bool{}
+	for _, e := range said {
+		known[e.ID] = true
 	}
 	for range pages {
 		if from == "" {
@@ -37,7 +46,7 @@ func (l *link) backfill(ctx context.Context, r id.RoomID, from, since string, en
 		var h historyPage
 		err = l.retry(ctx, func() error {
 			h = historyPage{}
-			return l.history(ctx, r, from, to, &h)
+			return l.history(ctx, r, from, to, min(limit+len(said)+1, page), &h)
 		})
 		if err != nil && (ctx.Err() != nil || passing(err) || tokenRefused(err)) {
 			return nil, "", err
@@ -47,6 +56,9 @@ func (l *link) backfill(ctx context.Context, r id.RoomID, from, since string, en
 			return older, "the server does not give them (" + words(err) + ")", nil
 		}
 		for _, e := range h.Chunk {
+			if known[e.ID] {
+				continue
+			}
 			if len(older) == limit {
 				return older, fmt.Sprintf("there are more than %d", limit), nil
 			}
@@ -77,8 +89,8 @@ func (l *link) began(e *evt) bool {
 }
 
 // history does one GET /rooms/{room}/messages, newest first.
-func (l *link) history(ctx context.Context, r id.RoomID, from, to string, h *historyPage) error {
-	query := map[string]string{"dir": "b", "from": from, "limit": fmt.Sprint(page), "filter": filterHistory}
+func (l *link) history(ctx context.Context, r id.RoomID, from, to string, limit int, h *historyPage) error {
+	query := map[string]string{"dir": "b", "from": from, "limit": fmt.Sprint(limit), "filter": filterHistory}
 	if to != "" {
 		query["to"] = to
 	}

@@ -96,12 +96,17 @@ func untaken(err error) bool {
 // maxStumbles is how often one message may end in an internal error of the
 // server. One that is shutting down answers so for a moment; but one that
 // stumbles over this very message always will, and must not hold up all others.
-const maxStumbles = 5
+const maxStumbles = 3
 
 // stumbles counts internal errors by message, over the links of a network.
 type stumbles struct {
 	mu sync.Mutex
-	by map[string]int
+	by map[string]stumble
+}
+
+type stumble struct {
+	times int
+	last  time.Time
 }
 
 // again notes one more and tells whether it was one too many.
@@ -109,13 +114,33 @@ func (s *stumbles) again(msg string) (tooMany bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.by == nil {
-		s.by = map[string]int{}
+		s.by = map[string]stumble{}
 	}
-	if s.by[msg]++; s.by[msg] < maxStumbles {
-		return false
+	now := stumble{s.by[msg].times + 1, time.Now()}
+	s.by[msg] = now
+	if now.times == maxStumbles {
+		delete(s.by, msg)
 	}
+	return now.times == maxStumbles
+}
+
+// over forgets a message that the server has after all.
+func (s *stumbles) over(msg string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	delete(s.by, msg)
-	return true
+}
+
+// latest is when the server last stumbled over one of these messages.
+func (s *stumbles) latest(msgs []string) (at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range msgs {
+		if b := s.by[m]; b.last.After(at) {
+			at = b.last
+		}
+	}
+	return at
 }
 
 // retry repeats do until it succeeds, ctx is done, or the error will not pass.

@@ -242,6 +242,28 @@ func TestEchoSettles(t *testing.T) {
 	}
 }
 
+// A server that is shut down in the midst of an event answers with an internal
+// error, and has the event in its room a good while after it is back.
+func TestLateEchoSettles(t *testing.T) {
+	w := newWorld(t)
+	l := w.connect()
+	w.mustSend(l, "first", "first")
+	w.fail(fault{method: "PUT", path: "/send/", times: 1, status: 500, late: 10 * w.net.pause})
+	if err := w.send(l, "out", "late"); err == nil {
+		t.Fatal("the failure was not told")
+	}
+	l.Close()
+	w.host = w.host.copy()
+	w.host.sends = []im.Unsettled{{Event: im.Message{ID: "out", Conv: w.bob, Text: "late"}}}
+	w.connect()
+	events := w.host.all()
+	up := slices.IndexFunc(events, func(ev im.Event) bool { _, ok := ev.(im.LinkState); return ok })
+	receipt := slices.IndexFunc(events, func(ev im.Event) bool { r, ok := ev.(im.Receipt); return ok && r.ID == "out" })
+	if receipt < 0 || receipt > up {
+		t.Errorf("receipt at %d, Up at %d: the echo has to settle before Up, else the message goes out twice", receipt, up)
+	}
+}
+
 func TestBadEventDoesNotStopTheAccount(t *testing.T) {
 	w := newWorld(t)
 	w.connect()

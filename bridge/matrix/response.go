@@ -81,9 +81,8 @@ type joinedRoom struct {
 }
 
 type timeline struct {
-	Events    evts   `json:"events"`
-	Limited   bool   `json:"limited"`
-	PrevBatch string `json:"prev_batch"`
+	Events  evts `json:"events"`
+	Limited bool `json:"limited"`
 }
 
 type invitedRoom struct {

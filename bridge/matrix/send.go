@@ -47,7 +47,7 @@ func (l *link) send(ctx context.Context, m im.Message) error {
 	}
 	l.track.saw(sent, r, m.Rel.Kind == im.React)
 	l.track.named(m.ID, sent)
-	receipt, ok := l.track.settle(m.ID)
+	receipt, ok := l.settle(m.ID)
 	if !ok {
 		return nil // its echo was faster
 	}
@@ -83,7 +83,7 @@ func (l *link) notSent(ctx context.Context, msg string, r id.RoomID, err error) 
 	case status(err) == http.StatusInternalServerError && !l.net.stumbles.again(msg):
 		return err
 	}
-	l.track.settle(msg)
+	l.settle(msg)
 	switch {
 	case errors.As(err, &refused):
 		return refused
@@ -94,6 +94,13 @@ func (l *link) notSent(ctx context.Context, msg string, r id.RoomID, err error) 
 	}
 	l.log.Warn("message refused", "room", r, "err", words(err))
 	return &im.Refused{Text: fmt.Sprintf("The Matrix server refused the message (%s).", words(err))}
+}
+
+// settle takes a message off the books. Only the caller who gets ok hands in
+// its receipt.
+func (l *link) settle(msg string) (sent im.Receipt, ok bool) {
+	l.net.stumbles.over(msg)
+	return l.track.settle(msg)
 }
 
 // roomFor is the room a message goes to. A relation goes where the event it

@@ -86,15 +86,35 @@ func (l *link) catchUp(ctx context.Context, since string) (string, error) {
 	return next, l.deliver(ctx, delivery{events: []im.Event{state}})
 }
 
+// How long awaitEchoes waits, in pauses: for what nobody answered for, and, from
+// the server's last word on, for what it answered to with an internal error. One
+// that is shut down in the midst of an event (Dendrite) takes it up again
+// half a minute later, and by then has forgotten its transaction id.
+const (
+	echoSoon = 3
+	echoLate = 35
+)
+
 // awaitEchoes gives a server that has just come back a moment to work off what
 // it had queued: events that a former link sent and that nobody answered for may
 // turn up only now, and would else be sent a second time.
 func (l *link) awaitEchoes(ctx context.Context, since string) (string, error) {
-	var err error
-	for end := time.Now().Add(3 * l.net.pause); err == nil && l.track.open() > 0 && time.Now().Before(end); {
+	began := time.Now()
+	for {
+		open := l.track.open()
+		end := began.Add(echoSoon * l.net.pause)
+		if late := l.net.stumbles.latest(open).Add(echoLate * l.net.pause); late.After(end) {
+			end = late
+		}
+		if len(open) == 0 || !time.Now().Before(end) {
+			return since, nil
+		}
+		var err error
 		since, err = l.next(ctx, since, mautrix.ReqSync{Since: since, FilterID: filterFollow, Timeout: int(l.net.pause.Milliseconds())})
+		if err != nil {
+			return "", err
+		}
 	}
-	return since, err
 }
 
 var errNoPosition = errors.New("no position")
@@ -136,6 +156,14 @@ func (t *trail) behind(since string, now time.Time) string {
 		*t = (*t)[1:]
 	}
 	return (*t)[0].since
+}
+
+// before is a position some time before since, as far back as the trail goes.
+func (t trail) before(since string) string {
+	if len(t) > 0 {
+		return t[0].since
+	}
+	return since
 }
 
 // next does one /sync and hands over what it brought. It returns the position
@@ -227,7 +255,7 @@ func (l *link) digest(ctx context.Context, resp *syncResponse, since string) ([]
 	}
 	for _, r := range byTime(resp.Rooms.Join) {
 		j := resp.Rooms.Join[r]
-		said, err := l.roomEvents(ctx, r, &j, since)
+		said, err := l.roomEvents(ctx, r, &j, since, resp.NextBatch)
 		if err != nil {
 			return nil, err
 		}
@@ -255,7 +283,7 @@ func byTime(rooms map[id.RoomID]joinedRoom) []id.RoomID {
 
 // roomEvents is what one room of a response brought. State goes in first, so
 // that a room that became encrypted is known as such before anything else.
-func (l *link) roomEvents(ctx context.Context, r id.RoomID, j *joinedRoom, since string) ([]im.Event, error) {
+func (l *link) roomEvents(ctx context.Context, r id.RoomID, j *joinedRoom, since, next string) ([]im.Event, error) {
 	for i := range j.State.Events {
 		l.mem.change(r, &j.State.Events[i])
 	}
@@ -273,7 +301,7 @@ func (l *link) roomEvents(ctx context.Context, r id.RoomID, j *joinedRoom, since
 	said := j.Timeline.Events
 	var events []im.Event
 	if j.Timeline.Limited && since != "" {
-		older, cut, err := l.backfill(ctx, r, j.Timeline.PrevBatch, since, entered)
+		older, cut, err := l.backfill(ctx, r, said, next, since, entered)
 		if err != nil {
 			return nil, err
 		}
@@ -333,7 +361,7 @@ func (l *link) message(r id.RoomID, e *evt, old bool) (im.Event, bool) {
 	l.track.saw(e.ID, r, e.Type == event.EventReaction.Type)
 	if msg := l.echoOf(e); own && msg != "" {
 		l.track.named(msg, e.ID)
-		return l.track.settle(msg)
+		return l.settle(msg)
 	}
 	if old {
 		return nil, false

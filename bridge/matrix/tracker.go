@@ -1,6 +1,8 @@
 package matrix
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
 	"maunium.net/go/mautrix/id"
@@ -41,8 +43,7 @@ func (t *tracker) pend(msg, conv string) {
 	t.pending[msg] = conv
 }
 
-// settle takes a message out of pending. Only the caller who gets ok hands in
-// its receipt.
+// settle takes a message out of pending, for the one who gets ok.
 func (t *tracker) settle(msg string) (sent im.Receipt, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -51,11 +52,11 @@ func (t *tracker) settle(msg string) (sent im.Receipt, ok bool) {
 	return im.Receipt{ID: msg, Conv: conv, State: im.Sent}, ok
 }
 
-// open is how many messages are without a receipt.
-func (t *tracker) open() int {
+// open lists the messages that are without a receipt.
+func (t *tracker) open() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.pending)
+	return slices.Collect(maps.Keys(t.pending))
 }
 
 // saw notes where an event was.

@@ -111,7 +111,7 @@ func (d *demo) person(ctx context.Context, name, handle, with string, v msnclien
 	if err != nil {
 		return nil, err
 	}
-	trust, err := d.trust()
+	trust, err := d.trust(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -131,18 +131,16 @@ func (d *demo) person(ctx context.Context, name, handle, with string, v msnclien
 }
 
 // trust is the box's certificate, as the owner would install it on a PC.
-func (d *demo) trust() (*tls.Config, error) {
-	if err := d.server.cert.Prepare(); err != nil {
+func (d *demo) trust(ctx context.Context) (*tls.Config, error) {
+	if err := d.server.cert.Prepare(ctx); err != nil {
 		return nil, err
 	}
-	pem, err := certificateIn(d.server.conf.Data).Load()
+	root, err := x509.ParseCertificate(d.server.cert.Root())
 	if err != nil {
 		return nil, err
 	}
 	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, errors.New("the box's certificate can't be read")
-	}
+	roots.AddCert(root)
 	return &tls.Config{RootCAs: roots}, nil
 }
 

@@ -86,8 +86,9 @@ type server struct {
 	box     *control.Box
 	control *control.Server
 	msn     *msnserver.Server
-	cert    *front.Certificate
-	failed  chan error // why a port stopped answering
+	cert    *front.Certificate // nil without HTTPS
+	hurry   context.CancelFunc // ends settling down
+	failed  chan error         // why a port stopped answering
 	wg      sync.WaitGroup
 }
 
@@ -109,9 +110,11 @@ func start(conf config, log *slog.Logger) (*server, error) {
 		return nil, errors.Join(err, s.control.Close(ctx), closeBox(ctx, box))
 	}
 	host, _ := os.Hostname()
-	s.cert = front.NewCertificate(certificateIn(conf.Data), hostNames(host), lanAddresses(), log)
+	if _, secure := doors["https"]; secure {
+		s.cert = front.NewCertificate(certificateIn(conf.Data), hostNames(host), lanAddresses(), log)
+	}
 	s.msn = msnserver.New(msnserver.Config{Hub: box.Hub, Log: log, Cert: s.cert})
-	box.SignInChanged = s.msn.VoidTickets
+	box.SignInChanged, box.Troubled = s.msn.VoidTickets, s.troubled
 	for _, p := range ports(conf) {
 		box.Listeners = append(box.Listeners, doors[p.name].about)
 	}
@@ -124,16 +127,17 @@ func start(conf config, log *slog.Logger) (*server, error) {
 			s.wg.Go(func() { s.answer(name, answer, d) })
 		}
 	}
-	_, secure := doors["https"]
-	s.wg.Go(func() { s.settle(secure) })
+	settling, hurry := context.WithCancel(context.Background())
+	s.hurry = hurry
+	s.wg.Go(func() { s.settle(settling) })
 	return s, nil
 }
 
 // settle does what need not be done before clients are let in: it makes the
 // certificate, and gives back the memory that starting took.
-func (s *server) settle(secure bool) {
-	if secure {
-		s.cert.Prepare() // logs what goes wrong
+func (s *server) settle(ctx context.Context) {
+	if s.cert != nil {
+		s.cert.Prepare(ctx) // logs what goes wrong
 	}
 	giveBack()
 }
@@ -148,6 +152,7 @@ func (s *server) answer(name string, serve func(net.Listener) error, d door) {
 // stop lets clients take what is on its way to them, signs them off, ends the
 // links and puts everything on disk.
 func (s *server) stop(ctx context.Context) error {
+	s.hurry()
 	drain, cancel := context.WithTimeout(ctx, drainTime)
 	defer cancel()
 	err := s.msn.Shutdown(drain)
@@ -186,12 +191,17 @@ func (s *server) greet(ctx context.Context, out io.Writer) {
 	}
 }
 
-// address is what old PCs are told to use: the setting, the one address that is
-// listened on, or the most likely one of this machine.
+// address is what old PCs are told to use: the setting or the likely one.
 func (s *server) address(ctx context.Context) string {
 	if st, err := control.Local(s.box).Status(ctx); err == nil && st.Address != "" {
 		return st.Address
 	}
+	return s.likelyAddress()
+}
+
+// likelyAddress is the one address that is listened on, or the most likely one
+// of this machine.
+func (s *server) likelyAddress() string {
 	if host, _, err := net.SplitHostPort(s.box.Listeners[0].Addr); err == nil {
 		if ip := net.ParseIP(host); ip != nil && !ip.IsUnspecified() {
 			return host
@@ -201,4 +211,18 @@ func (s *server) address(ctx context.Context) string {
 		return ips[0].String()
 	}
 	return "127.0.0.1"
+}
+
+// troubled says which PCs could not sign in, in words (control.Config).
+func (s *server) troubled(box string) (pcs []control.PC) {
+	if box == "" {
+		box = s.likelyAddress()
+	}
+	for _, t := range s.msn.Troubles() {
+		pcs = append(pcs, control.PC{
+			Address: t.Peer.String(), Account: t.Handle, Trouble: t.Why.String(), What: t.Why.What(box), Cure: t.Why.Cure(box, t.Handle),
+			Times: t.Times, First: t.First, Last: t.Last,
+		})
+	}
+	return pcs
 }

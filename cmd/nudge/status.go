@@ -91,6 +91,12 @@ func printStatus(w io.Writer, s control.Status) {
 		}
 		fmt.Fprintf(w, "link %s %s\t%s\n", l.Account, l.Network, text)
 	}
+	if len(s.Troubled) > 0 {
+		fmt.Fprintf(w, "PCs in trouble\t%d could not sign in when they last tried\n", len(s.Troubled))
+	}
+	for _, p := range s.Troubled {
+		fmt.Fprintf(w, "  %s\t%s\n", p.Address, p)
+	}
 }
 
 // doctorCmd looks for what is wrong.

@@ -1,12 +1,15 @@
 package front
 
 import (
+	"context"
+	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/big"
@@ -16,125 +19,212 @@ import (
 	"time"
 )
 
-// Store keeps the certificate and its key between starts, as PEM. Load returns
-// nothing and no error when there is none yet.
+// Store keeps the certificates and their key between starts, as PEM. Load
+// returns nothing and no error when there is none yet.
 type Store interface {
 	Load() (pem []byte, err error)
 	Save(pem []byte) error
 }
 
-// Certificate is the one that every TLS client is shown: clients of Windows XP
-// send no server name, so it carries all names (SERVERS.md 3c). It is made at
-// the first need, which takes seconds on a small board; Prepare does that
-// earlier.
+// Certificate is what TLS clients are shown: one certificate with all names,
+// because clients of Windows XP name no server (SERVERS.md 3c), signed with
+// SHA-256 and, for those that do not ask for that, with SHA-1.
+//
+// An authority of the box's own signs both; PCs are to trust it (Root). Its key
+// lives only until it has signed, so that nobody who takes over the box can make
+// certificates of other sites that these PCs believe (DESIGN.md §6). It needs no
+// name constraints then, for which Windows before XP would refuse it. To issue
+// anew, remove what is stored: PCs must then trust the new authority.
 type Certificate struct {
-	get  func() (*tls.Certificate, error)
-	once func() *tls.Config
+	store Store
+	names []string
+	ips   []net.IP
+	log   *slog.Logger
+
+	once sync.Once
+	done chan struct{} // closed when Prepare has ended; then the rest is constant
+	err  error
+	root []byte // DER
+	conf *tls.Config
 }
 
-// hosts are the names that clients look for on port 443 (SERVERS.md 3d).
-var hosts = []string{
-	"nexus.passport.com", "login.passport.com", "loginnet.passport.com", "login.passport.net", "login.live.com",
-	"messenger.hotmail.com", "*.messenger.hotmail.com", "*.messenger.msn.com", "*.messenger.live.com",
-	"contacts.msn.com", "*.contacts.msn.com", "*.omega.contacts.msn.com", "storage.msn.com", "*.storage.msn.com", "storage.live.com",
-	"rsi.hotmail.com", "ows.messenger.msn.com", "sup.live.com", "*.mobile.msn.com", "*.mobile.live.com",
-	"svcs.microsoft.com", "g.msn.com", "rad.msn.com", "account.live.com", "nudge", "nudge.local",
-}
-
-// NewCertificate makes a certificate that lives in st, which may be nil, and
-// also carries the box's own names and addresses.
+// NewCertificate makes a certificate that lives in st and also carries the box's
+// own names and addresses. Clients wait for Prepare.
 func NewCertificate(st Store, names []string, ips []net.IP, log *slog.Logger) *Certificate {
-	c := &Certificate{}
-	c.get = sync.OnceValues(func() (*tls.Certificate, error) {
-		cert, err := loadOrMake(st, names, ips, log)
-		if err != nil {
-			log.Error("no TLS certificate: clients that sign in over HTTPS can't", "err", err)
+	return &Certificate{store: st, names: names, ips: ips, log: log, done: make(chan struct{})}
+}
+
+// Prepare loads the certificate or makes it, which takes many seconds on a small
+// board: call it once clients are let in. When ctx ends it gives up, at the
+// latest after the key it is at. It does its work once; more calls wait for the
+// first and return the same.
+func (c *Certificate) Prepare(ctx context.Context) error {
+	c.once.Do(func() {
+		if c.err = c.loadOrMake(ctx); c.err != nil && ctx.Err() == nil {
+			c.log.Error("no TLS certificate: clients that sign in over HTTPS can't", "err", c.err)
 		}
-		return cert, err
+		close(c.done)
 	})
-	c.once = sync.OnceValue(func() *tls.Config { return tlsConfig(c.get) })
-	return c
+	return c.err
 }
 
-// Prepare loads or makes the certificate now.
-func (c *Certificate) Prepare() error {
-	_, err := c.get()
-	return err
-}
+// Root is the authority's certificate (DER) after a Prepare that succeeded.
+func (c *Certificate) Root() []byte { return c.root }
 
-func (c *Certificate) config() *tls.Config { return c.once() }
-
-// tlsConfig takes every cipher suite Go has: Windows XP offers only RC4 and 3DES
-// with RSA key exchange under TLS 1.0 (SERVERS.md 3c).
-func tlsConfig(get func() (*tls.Certificate, error)) *tls.Config {
-	var suites []uint16
-	for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
-		suites = append(suites, s.ID)
-	}
-	return &tls.Config{
-		MinVersion:     tls.VersionTLS10,
-		CipherSuites:   suites,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return get() },
-		NextProtos:     []string{"http/1.1"},
+// config waits for Prepare.
+func (c *Certificate) config(ctx context.Context) (*tls.Config, error) {
+	select {
+	case <-c.done:
+		return c.conf, c.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 }
 
-func loadOrMake(st Store, names []string, ips []net.IP, log *slog.Logger) (*tls.Certificate, error) {
-	if st != nil {
-		saved, err := st.Load()
-		if err != nil {
-			return nil, fmt.Errorf("loading the certificate: %w", err)
-		}
-		if saved != nil {
-			cert, err := tls.X509KeyPair(saved, saved)
-			if err != nil {
-				return nil, fmt.Errorf("the saved certificate is damaged; remove it and a new one is made: %w", err)
-			}
-			return &cert, nil
-		}
-	}
-	start := time.Now()
-	made, err := selfSigned(slices.Concat(names, hosts), ips)
+func (c *Certificate) loadOrMake(ctx context.Context) error {
+	saved, err := c.store.Load()
 	if err != nil {
+		return fmt.Errorf("loading the certificate: %w", err)
+	}
+	if saved == nil {
+		start := time.Now()
+		if saved, err = issue(ctx, slices.Concat(c.names, hosts), c.ips); err != nil {
+			return err
+		}
+		if err := c.store.Save(saved); err != nil {
+			return fmt.Errorf("saving the certificate: %w", err)
+		}
+		c.log.Info("made a TLS certificate", "took", time.Since(start).Round(time.Millisecond))
+	}
+	if err := c.read(saved); err != nil {
+		return fmt.Errorf("the saved certificate is damaged; remove it and a new one is made, which the PCs must be told to trust: %w", err)
+	}
+	return nil
+}
+
+// read takes what issue made: the certificates of the authority and, with
+// SHA-256 and SHA-1, of the server, and the server's key.
+func (c *Certificate) read(saved []byte) error {
+	var certs [][]byte
+	var key *rsa.PrivateKey
+	for block, rest := pem.Decode(saved); block != nil; block, rest = pem.Decode(rest) {
+		var err error
+		switch block.Type {
+		case "CERTIFICATE":
+			certs = append(certs, block.Bytes)
+		case "RSA PRIVATE KEY":
+			key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if len(certs) != 3 || key == nil {
+		return errors.New("it is not three certificates and a key")
+	}
+	var server [2]tls.Certificate
+	for i, der := range certs[1:] {
+		leaf, err := x509.ParseCertificate(der)
+		if err != nil {
+			return err
+		}
+		if !key.PublicKey.Equal(leaf.PublicKey) {
+			return errors.New("the key is another certificate's")
+		}
+		if i == 0 {
+			c.missing(leaf)
+		}
+		server[i] = tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+	}
+	c.root, c.conf = certs[0], tlsConfig(server[0], server[1])
+	return nil
+}
+
+// missing warns of names and addresses that the box did not have when its
+// certificate was made.
+func (c *Certificate) missing(leaf *x509.Certificate) {
+	names := slices.Clone(c.names)
+	for _, ip := range c.ips {
+		names = append(names, ip.String())
+	}
+	for _, name := range names {
+		if leaf.VerifyHostname(name) != nil {
+			c.log.Info("the TLS certificate does not have this name of the box: a PC that was pointed to it can't sign in over HTTPS. Point it to another, "+
+				"or remove the certificate and let every PC trust the new one", "name", name)
+		}
+	}
+}
+
+// Certificates are valid for as long as old clocks can be wrong.
+var (
+	validFrom  = time.Date(1998, 1, 1, 0, 0, 0, 0, time.UTC)
+	validUntil = time.Date(2049, 12, 31, 0, 0, 0, 0, time.UTC)
+)
+
+// issue makes an authority and certificates of it, as PEM. The first certificate
+// is the authority's.
+func issue(ctx context.Context, names []string, ips []net.IP) ([]byte, error) {
+	authority, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err = errors.Join(err, ctx.Err()); err != nil {
 		return nil, err
 	}
-	log.Info("made a TLS certificate", "took", time.Since(start).Round(time.Millisecond))
-	if st != nil {
-		if err := st.Save(made); err != nil {
-			return nil, fmt.Errorf("saving the certificate: %w", err)
-		}
-	}
-	cert, err := tls.X509KeyPair(made, made)
-	return &cert, err
-}
-
-// selfSigned makes a certificate and its key as PEM. It is valid for as long as
-// old clocks can be wrong.
-func selfSigned(names []string, ips []net.IP) ([]byte, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		return nil, err
 	}
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
-	if err != nil {
-		return nil, err
+	root := &x509.Certificate{
+		Subject:               pkix.Name{CommonName: "Nudge " + rand.Text()[:6], Organization: []string{"Nudge"}},
+		NotBefore:             validFrom,
+		NotAfter:              validUntil,
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+		MaxPathLenZero:        true,
+		// Nobody checks how a root signs itself, but the oldest must be able
+		// to read it.
+		SignatureAlgorithm: x509.SHA1WithRSA,
 	}
-	template := &x509.Certificate{
-		SerialNumber:          serial,
-		Subject:               pkix.Name{CommonName: names[0], Organization: []string{"Nudge"}},
-		NotBefore:             time.Date(1998, 1, 1, 0, 0, 0, 0, time.UTC),
-		NotAfter:              time.Date(2049, 12, 31, 0, 0, 0, 0, time.UTC),
+	server := &x509.Certificate{
+		// The oldest look only here, and this is what they call.
+		Subject:               pkix.Name{CommonName: "nexus.passport.com", Organization: []string{"Nudge"}},
+		NotBefore:             validFrom,
+		NotAfter:              validUntil,
 		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,
-		SignatureAlgorithm:    x509.SHA256WithRSA,
-		DNSNames:              names,
+		DNSNames:              slices.Clone(names),
 		IPAddresses:           ips,
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		return nil, err
+	for _, ip := range ips {
+		server.DNSNames = append(server.DNSNames, ip.String()) // where old Windows looks for an address
 	}
-	out := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	return append(out, pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})...), nil
+	var out []byte
+	sign := func(cert *x509.Certificate, alg x509.SignatureAlgorithm, public crypto.PublicKey) error {
+		cert.SignatureAlgorithm = alg
+		if cert.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120)); err != nil {
+			return err
+		}
+		der, err := x509.CreateCertificate(rand.Reader, cert, root, public, authority)
+		out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+		return err
+	}
+	err = errors.Join(sign(root, x509.SHA1WithRSA, &authority.PublicKey),
+		sign(server, x509.SHA256WithRSA, &key.PublicKey), sign(server, x509.SHA1WithRSA, &key.PublicKey))
+	return append(out, pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})...), err
+}
+
+// hosts are the names that clients look for on port 443, and on port 80 where
+// somebody may try 443 (SERVERS.md 3d, MSNP.md F.2). A * stands for one word.
+var hosts = []string{
+	"nexus.passport.com", "login.passport.com", "loginnet.passport.com", "login.passport.net", "memberservices.passport.net",
+	"login.live.com", "msnia.login.live.com", "account.live.com",
+	"messenger.hotmail.com", "*.messenger.hotmail.com", "rsi.hotmail.com",
+	"messenger.msn.com", "*.messenger.msn.com", "*.voice.messenger.msn.com", "*.sip.messenger.msn.com",
+	"messenger.live.com", "*.messenger.live.com", "*.edge.messenger.live.com", "*.messenger.services.live.com", "*.services.live.com",
+	"contacts.msn.com", "*.contacts.msn.com", "*.omega.contacts.msn.com",
+	"storage.msn.com", "*.storage.msn.com", "storage.live.com", "*.users.storage.live.com", "livefilestore.com",
+	"sup.live.com", "home.live.com", "spaces.live.com", "support.live.com", "*.profile.live.com",
+	"*.mobile.msn.com", "*.mobile.live.com",
+	"www.msn.com", "g.msn.com", "rad.msn.com", "c.msn.com", "ads.msn.com", "ads1.msn.com",
+	"svcs.microsoft.com", "nudge", "nudge.local",
 }

@@ -6,6 +6,9 @@
 // because the clients that send them follow none (CLIENTS.md 3), and every
 // answer has a Content-Length, because some read nothing else.
 //
+// On 443 everything from TLS 1.0 with RC4 on is taken, and what shows of PCs that
+// get no further is told to passport's witness (hello.go, certificate.go).
+//
 // Each connection has one goroutine of ours until it is handed to net/http,
 // which has one of its own. Shutdown waits for both.
 package front
@@ -32,6 +35,8 @@ type Server struct {
 	log      *slog.Logger
 	http     http.Server
 	handed   handoff
+	ctx      context.Context // ends with Shutdown
+	cancel   context.CancelFunc
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
@@ -47,12 +52,16 @@ const (
 )
 
 // New makes a server. pages answers what is not Passport's; nil serves a page
-// that says what this is.
+// that says what this is. cert may be nil when nothing is served with TLS.
 func New(p *passport.Server, cert *Certificate, pages http.Handler, log *slog.Logger) *Server {
 	if pages == nil {
 		pages = http.HandlerFunc(welcome)
 	}
+	if cert != nil {
+		pages = withRoot(pages, cert)
+	}
 	s := &Server{passport: p, cert: cert, log: log, listeners: map[net.Listener]struct{}{}, conns: map[net.Conn]struct{}{}}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.handed = handoff{conns: make(chan net.Conn), done: make(chan struct{})}
 	s.http = http.Server{
 		Handler:           plain(pages),
@@ -82,9 +91,6 @@ func (s *Server) Serve(l net.Listener, secure bool) error {
 				return http.ErrServerClosed
 			}
 			return err
-		}
-		if secure {
-			c = tls.Server(c, s.cert.config())
 		}
 		s.mu.Lock()
 		if s.closed {
@@ -116,6 +122,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		c.Close()
 	}
 	s.mu.Unlock()
+	s.cancel()
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		s.http.Close()
@@ -126,42 +133,59 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 // serve answers the Passport requests of one connection and hands it to
 // net/http at the first other one.
-func (s *Server) serve(c net.Conn, secure bool) {
-	keep := s.passportRequests(c, secure)
+func (s *Server) serve(raw net.Conn, secure bool) {
+	keep, err := s.passportRequests(raw, secure)
+	if err != nil {
+		s.log.Debug("no request", "remote", raw.RemoteAddr(), "err", err)
+	}
 	s.mu.Lock()
-	delete(s.conns, c)
+	delete(s.conns, raw)
 	s.mu.Unlock()
-	if keep == nil || !s.handed.give(keep) {
-		c.Close()
+	if keep != nil && !s.handed.give(keep) {
+		keep.Close()
 	}
 }
 
 // passportRequests returns the connection, with what was read ahead, when there
-// is a request for net/http in it; nil when it is finished.
-func (s *Server) passportRequests(c net.Conn, secure bool) net.Conn {
+// is a request for net/http in it; else it closes it.
+func (s *Server) passportRequests(c net.Conn, secure bool) (keep net.Conn, err error) {
+	if secure {
+		if c, err = s.secure(c); err != nil {
+			return nil, err
+		}
+	}
+	defer func() {
+		if keep == nil {
+			c.Close()
+		}
+	}()
 	br := bufio.NewReaderSize(c, 8<<10)
-	wait := helloTime
-	for {
+	for first := true; ; first = false {
+		wait := idleTime
+		if first {
+			wait = helloTime
+		}
 		c.SetDeadline(time.Now().Add(wait))
 		line, err := peekLine(br)
 		if err != nil {
-			s.log.Debug("no request", "remote", c.RemoteAddr(), "err", err)
-			return nil
+			if t, ok := c.(*tls.Conn); ok && first && br.Buffered() == 0 {
+				s.left(t, err)
+			}
+			return nil, err
 		}
 		if !passport.Wants(line) {
 			c.SetDeadline(time.Time{})
-			return &readAhead{c, br}
+			return &readAhead{c, br}, nil
 		}
 		c.SetDeadline(time.Now().Add(helloTime))
 		r, err := passport.ReadRequest(br)
 		if err != nil {
-			return nil
+			return nil, err
 		}
-		again, err := s.passport.Answer(c, r, passport.Via{Local: c.LocalAddr(), TLS: secure})
+		again, err := s.passport.Answer(c, r, passport.Via{Local: c.LocalAddr(), Remote: c.RemoteAddr(), TLS: secure})
 		if !again || err != nil {
-			return nil
+			return nil, err
 		}
-		wait = idleTime
 	}
 }
 

@@ -64,6 +64,26 @@ func (m *measured) flush() {
 	m.ResponseWriter.Write(m.body.Bytes())
 }
 
+// rootPath is where PCs get what they must trust. Internet Explorer offers to
+// install a file of that name and type.
+const rootPath = "/nudge.crt"
+
+// withRoot serves the authority's certificate beside pages.
+func withRoot(pages http.Handler, cert *Certificate) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != rootPath {
+			pages.ServeHTTP(w, r)
+			return
+		}
+		if _, err := cert.config(r.Context()); err != nil {
+			http.Error(w, "The box has no certificate; its log says why.", http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/x-x509-ca-cert")
+		w.Write(cert.Root())
+	})
+}
+
 // welcome is the page of a server without any others.
 func welcome(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path != "/" {
@@ -72,5 +92,7 @@ func welcome(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	io.WriteString(w, "<!DOCTYPE html>\n<title>Nudge</title>\n<h1>Nudge</h1>\n"+
-		"<p>This is an MSN Messenger server for the home network. Point your client at this address and sign in.</p>\n")
+		"<p>This is an MSN Messenger server for the home network. Point your client at this address and sign in.</p>\n"+
+		"<p>Messenger 5 and later sign in over an encrypted connection. For that, <a href=\""+rootPath+"\">install the box's certificate</a>"+
+		" for the computer, under Trusted Root Certification Authorities.</p>\n")
 }

@@ -24,6 +24,7 @@ type Session struct {
 	*conn.Conn
 	hub     *bridge.Hub
 	tickets *passport.Tickets
+	witness passport.Witness
 	ctx     context.Context
 
 	// Reader's.
@@ -36,9 +37,10 @@ type Session struct {
 	greeted    atomic.Bool // USR OK is queued: the client takes events
 }
 
-// New makes a session on c. ctx ends what a handler waits for.
-func New(ctx context.Context, c *conn.Conn, hub *bridge.Hub, tickets *passport.Tickets) *Session {
-	return &Session{Conn: c, hub: hub, tickets: tickets, ctx: ctx}
+// New makes a session on c. ctx ends what a handler waits for; w is told how the
+// sign-in goes.
+func New(ctx context.Context, c *conn.Conn, hub *bridge.Hub, tickets *passport.Tickets, w passport.Witness) *Session {
+	return &Session{Conn: c, hub: hub, tickets: tickets, witness: w, ctx: ctx}
 }
 
 // Serve runs the session until the client is gone.

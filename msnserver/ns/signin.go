@@ -32,9 +32,11 @@ func (s *Session) ver(cmd wire.Command) error {
 		s.Send(wire.Line("VER", cmd.Arg(0), d.Name))
 		return nil
 	case slices.ContainsFunc(offered, func(o string) bool { return strings.EqualFold(o, "CVR0") }):
+		s.saw(passport.UnknownVersion)
 		s.Send(wire.Line("VER", cmd.Arg(0), "CVR0")) // the client asks with CVQ where to get a newer one
 		return nil
 	}
+	s.saw(passport.UnknownVersion)
 	s.Send(wire.Line("VER", cmd.Arg(0), "0"))
 	return fmt.Errorf("no common version in %q: %w", offered, conn.ErrBye)
 }
@@ -77,15 +79,16 @@ func (s *Session) usr(cmd wire.Command) error {
 		s.Send(wire.Line("USR", cmd.Arg(0), "MD5", "S", s.challenge))
 		return nil
 	case policy == "MD5" && step == "S" && s.challenge != "":
-		return s.prove(cmd, s.answersChallenge(value))
+		return s.prove(cmd, s.answersChallenge(value), s.md5Trouble)
 	case policy == "TWN" && step == "I" && d.Tickets:
 		s.handle, s.challenge = value, ""
 		s.Enter(conn.Challenged)
+		s.saw(passport.AskedLogin)
 		s.Send(wire.Line("USR", cmd.Arg(0), "TWN", "S", passport.Challenge(time.Now())))
 		return nil
 	case policy == "TWN" && step == "S" && s.handle != "" && s.challenge == "":
 		handle, ok := s.tickets.Verify(value)
-		return s.prove(cmd, ok && strings.EqualFold(handle, s.handle))
+		return s.prove(cmd, ok && strings.EqualFold(handle, s.handle), func() passport.Trouble { return passport.StaleServer })
 	}
 	s.Send(wire.NotExpected.Reply(cmd.Arg(0)))
 	return fmt.Errorf("USR %s %s at the wrong time: %w", policy, step, conn.ErrBye)
@@ -116,9 +119,27 @@ func (s *Session) answersChallenge(proof string) bool {
 	return ok && good
 }
 
-// prove ends the sign-in.
-func (s *Session) prove(cmd wire.Command, ok bool) error {
+// md5Trouble is why the proof of MSNP2–7 failed.
+func (s *Session) md5Trouble() passport.Trouble {
+	_, allowed := s.hub.MD5Secret(s.handle)
+	switch {
+	case allowed:
+		return passport.WrongPassword
+	case s.hub.HasAccount(s.handle):
+		return passport.MD5Off
+	}
+	return passport.UnknownAccount
+}
+
+// saw tells the owner how far this PC got.
+func (s *Session) saw(t passport.Trouble) {
+	s.witness.Saw(passport.Peer(s.Net.RemoteAddr()), s.handle, t)
+}
+
+// prove ends the sign-in; why is asked when the proof failed.
+func (s *Session) prove(cmd wire.Command, ok bool, why func() passport.Trouble) error {
 	if !ok {
+		s.saw(why())
 		s.Send(wire.AuthFailed.Reply(cmd.Arg(0)))
 		return fmt.Errorf("sign-in refused: %w", conn.ErrBye)
 	}
@@ -129,11 +150,15 @@ func (s *Session) prove(cmd wire.Command, ok bool) error {
 		if errors.Is(err, bridge.ErrClosed) {
 			code = wire.ServerUnavailable
 		}
+		if errors.Is(err, bridge.ErrNoAccount) {
+			s.saw(passport.UnknownAccount)
+		}
 		s.Send(code.Reply(cmd.Arg(0)))
 		return fmt.Errorf("sign-in refused: %w: %w", err, conn.ErrBye)
 	}
 	s.user = user
 	s.SignedIn()
+	s.saw(passport.SignedIn)
 	me := user.Person()
 	p := dialect.Profile{Handle: me.ID, LoginTime: time.Now().Unix()}
 	if ip, port, err := net.SplitHostPort(remote); err == nil {

@@ -27,7 +27,7 @@ import (
 // Accounts checks passwords.
 type Accounts interface {
 	// CheckPassword tells whether password is that of handle, and how the
-	// account spells its handle.
+	// account spells its handle; "" when there is none.
 	CheckPassword(handle, password string) (canonical string, ok bool)
 }
 
@@ -35,6 +35,7 @@ type Accounts interface {
 type Server struct {
 	Accounts Accounts
 	Tickets  *Tickets
+	Witness  Witness
 	Log      *slog.Logger
 }
 
@@ -77,8 +78,9 @@ func isLogin(path string) bool {
 
 // Via says how a request came in.
 type Via struct {
-	Local net.Addr // our end of the connection
-	TLS   bool
+	Local  net.Addr // our end of the connection
+	Remote net.Addr // the client's
+	TLS    bool
 }
 
 // Answer writes the answer to r. again tells whether the connection may carry
@@ -90,13 +92,18 @@ func (s *Server) Answer(w io.Writer, r Request, via Via) (again bool, err error)
 	case isNexus(p):
 		a = nexus(host)
 	case isLogin(p):
-		a = s.login(r, host)
+		a = s.login(r, host, via.Remote)
 	case isTokens(p):
-		a = s.tokens(r)
+		a = s.tokens(r, via.Remote)
 	case p == headerTokens:
-		a = s.headerToken(r)
+		a = s.headerToken(r, via.Remote)
 	}
-	again = r.Version == "HTTP/1.1" && !strings.EqualFold(r.Get("Connection"), "close")
+	switch asked := r.Get("Connection"); r.Version {
+	case "HTTP/1.1":
+		again = !strings.EqualFold(asked, "close")
+	case "HTTP/1.0":
+		again = strings.EqualFold(asked, "keep-alive")
+	}
 	_, err = io.WriteString(w, a.text(again))
 	return again, err
 }
@@ -119,7 +126,9 @@ func (a answer) text(again bool) string {
 		b.WriteString("Content-Type: text/xml; charset=utf-8\r\n")
 	}
 	fmt.Fprintf(&b, "Content-Length: %d\r\n", len(a.body))
-	if !again {
+	if again {
+		b.WriteString("Connection: keep-alive\r\n")
+	} else {
 		b.WriteString("Connection: close\r\n")
 	}
 	b.WriteString("\r\n" + a.body)
@@ -135,7 +144,7 @@ func nexus(host string) answer {
 }
 
 // login turns the password in the Authorization header into a ticket.
-func (s *Server) login(r Request, host string) answer {
+func (s *Server) login(r Request, host string, source net.Addr) answer {
 	auth, ok := strings.CutPrefix(r.Get("Authorization"), "Passport1.4 ")
 	if !ok {
 		return refused(host, "Sign in with your address and password")
@@ -149,7 +158,7 @@ func (s *Server) login(r Request, host string) answer {
 			password = unescape(v)
 		}
 	}
-	name, ok := s.check(handle, password)
+	name, ok := s.check(handle, password, source)
 	if !ok {
 		return refused(host, "The address or the password is wrong")
 	}
@@ -158,14 +167,20 @@ func (s *Server) login(r Request, host string) answer {
 }
 
 // check tells whose address and password these are.
-func (s *Server) check(handle, password string) (name string, ok bool) {
+func (s *Server) check(handle, password string, source net.Addr) (name string, ok bool) {
 	if handle == "" || len(handle) > maxSecret || len(password) > maxSecret {
 		return "", false
 	}
-	if name, ok = s.Accounts.CheckPassword(handle, password); !ok {
-		s.Log.Info("log-in refused: wrong address or password")
+	if name, ok = s.Accounts.CheckPassword(handle, password); ok {
+		return name, true
 	}
-	return name, ok
+	why := WrongPassword
+	if name == "" {
+		why = UnknownAccount
+	}
+	s.Witness.Saw(Peer(source), handle, why)
+	s.Log.Info("log-in refused: wrong address or password")
+	return "", false
 }
 
 // maxSecret is the longest address or password taken, in bytes.

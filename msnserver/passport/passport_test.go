@@ -6,7 +6,9 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -25,11 +27,21 @@ func (a accounts) CheckPassword(handle, password string) (string, bool) {
 	return "", false
 }
 
-func newServer() *Server {
-	return &Server{Accounts: accounts{"Alice@example.com": "123, 456"}, Tickets: NewTickets(), Log: slog.New(slog.DiscardHandler)}
+// seen is what a Witness was told.
+type seen []string
+
+func (s *seen) Saw(peer netip.Addr, handle string, t Trouble) {
+	*s = append(*s, peer.String()+" "+handle+" "+t.String())
 }
 
-var local = &net.TCPAddr{IP: net.ParseIP("192.0.2.1"), Port: 443}
+func newServer() *Server {
+	return &Server{Accounts: accounts{"Alice@example.com": "123, 456"}, Tickets: NewTickets(), Witness: &seen{}, Log: slog.New(slog.DiscardHandler)}
+}
+
+var (
+	local  = &net.TCPAddr{IP: net.ParseIP("192.0.2.1"), Port: 443}
+	remote = &net.TCPAddr{IP: net.ParseIP("192.0.2.9"), Port: 4242}
+)
 
 func ask(t *testing.T, s *Server, in string, via Via) (reply string, again bool) {
 	t.Helper()
@@ -52,13 +64,14 @@ func TestNexus(t *testing.T) {
 		host  string
 		again bool
 	}{
-		{"GET /rdr/pprdr.asp\r\n\r\n", Via{local, true}, "192.0.2.1", false},
-		{"GET /rdr/pprdr.asp HTTP/1.0\r\nHost: nexus.passport.com\r\n\r\n", Via{local, true}, "nexus.passport.com", false},
-		{"GET //rdr/PPrdr.asp?x=1 HTTP/1.1\nhost: box.lan:443\n\n", Via{local, true}, "box.lan", true},
-		{"GET https://box.lan/rdr/pprdr.asp HTTP/1.1\r\nConnection: Close\r\n\r\n", Via{mapped, true}, "192.0.2.1:8443", false},
-		{"GET /rdr/pprdr.asp HTTP/1.1\r\nHost: evil,DALogin=x\r\n\r\n", Via{local, true}, "192.0.2.1", true},
-		{"GET /rdr/pprdr.asp HTTP/1.1\r\nHost: box.lan:80\r\n\r\n", Via{local, false}, "box.lan", true},
-		{"GET /rdr/pprdr.asp\r\n\r\n", Via{&net.TCPAddr{IP: net.ParseIP("fe80::1"), Port: 443, Zone: "eth0"}, true}, "[fe80::1]", false},
+		{"GET /rdr/pprdr.asp\r\n\r\n", Via{local, remote, true}, "192.0.2.1", false},
+		{"GET /rdr/pprdr.asp HTTP/1.0\r\nHost: nexus.passport.com\r\n\r\n", Via{local, remote, true}, "nexus.passport.com", false},
+		{"GET /rdr/pprdr.asp HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", Via{local, remote, true}, "192.0.2.1", true},
+		{"GET //rdr/PPrdr.asp?x=1 HTTP/1.1\nhost: box.lan:443\n\n", Via{local, remote, true}, "box.lan", true},
+		{"GET https://box.lan/rdr/pprdr.asp HTTP/1.1\r\nConnection: Close\r\n\r\n", Via{mapped, remote, true}, "192.0.2.1:8443", false},
+		{"GET /rdr/pprdr.asp HTTP/1.1\r\nHost: evil,DALogin=x\r\n\r\n", Via{local, remote, true}, "192.0.2.1", true},
+		{"GET /rdr/pprdr.asp HTTP/1.1\r\nHost: box.lan:80\r\n\r\n", Via{local, remote, false}, "box.lan", true},
+		{"GET /rdr/pprdr.asp\r\n\r\n", Via{&net.TCPAddr{IP: net.ParseIP("fe80::1"), Port: 443, Zone: "eth0"}, remote, true}, "[fe80::1]", false},
 	} {
 		got, again := ask(t, newServer(), c.in, c.via)
 		want := "HTTP/1.1 200 OK\r\nPassportURLs: DARealm=Passport.Net,DALogin=" + c.host + "/login2.srf,"
@@ -72,7 +85,7 @@ func TestLogin(t *testing.T) {
 	const fields = "OrgVerb=GET,OrgURL=http%3A%2F%2Fmessenger%2Emsn%2Ecom,sign-in=alice%40EXAMPLE.com,pwd=123%2C%20456,lc=1033,id=507"
 	s := newServer()
 	for _, line := range []string{"GET /login2.srf HTTP/1.1\r\n", "GET /login HTTP/1.0\r\n", "GET /login.srf?lc=1033\r\n"} {
-		got, _ := ask(t, s, line+"Authorization: Passport1.4 "+fields+"\r\nHost: box\r\n\r\n", Via{local, true})
+		got, _ := ask(t, s, line+"Authorization: Passport1.4 "+fields+"\r\nHost: box\r\n\r\n", Via{local, remote, true})
 		m := regexp.MustCompile(`^HTTP/1\.1 200 OK\r\nAuthentication-Info: Passport1\.4 da-status=success,tname=MSPAuth,tname=MSPProf,tname=MSPSec,from-PP='(t=[^', ]+&p=)',ru=http://messenger\.msn\.com\r\n`).FindStringSubmatch(got)
 		if m == nil {
 			t.Fatalf("%q: %q", line, got)
@@ -87,10 +100,34 @@ func TestLogin(t *testing.T) {
 		"Authorization: Passport1.4 " + strings.Replace(fields, "alice", "bob", 1) + "\r\n",
 		"Authorization: Passport1.4 sign-in=%zz,pwd=" + strings.Repeat("x", 999) + "\r\n",
 	} {
-		got, _ := ask(t, s, "GET /login2.srf HTTP/1.1\r\nHost: box\r\n"+auth+"\r\n", Via{local, true})
+		got, _ := ask(t, s, "GET /login2.srf HTTP/1.1\r\nHost: box\r\n"+auth+"\r\n", Via{local, remote, true})
 		if !strings.HasPrefix(got, "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Passport1.4 da-status=failed,srealm=Passport.NET,ts=-3,prompt,cburl=http://box/,cbtxt=") || strings.Contains(got, "wrong password") {
 			t.Errorf("%q: %q", auth, got)
 		}
+	}
+	want := seen{"192.0.2.9 alice@EXAMPLE.com wrong-password", "192.0.2.9 bob@EXAMPLE.com unknown-account"}
+	if got := *s.Witness.(*seen); !slices.Equal(got, want) {
+		t.Errorf("the owner is told %q", got)
+	}
+}
+
+// TestWords checks that every trouble has a code of its own and words, and that
+// none is left to fill in.
+func TestWords(t *testing.T) {
+	codes := map[string]bool{}
+	for i := range troubles {
+		w := Trouble(i)
+		text := w.What("192.0.2.1") + w.Cure("192.0.2.1", "alice@example.com")
+		if codes[w.String()] || w.String() == "" || text == "" || strings.ContainsAny(text, "{}\n") {
+			t.Errorf("%d: %q %q", i, w, text)
+		}
+		codes[w.String()] = true
+	}
+	if got := WrongPassword.Cure("", ""); !strings.Contains(got, "passwd HANDLE") {
+		t.Error(got)
+	}
+	if got := WrongPassword.Cure("", "alice@example.com"); !strings.Contains(got, "passwd alice@example.com") {
+		t.Error(got)
 	}
 }
 
@@ -142,7 +179,7 @@ func FuzzReadRequest(f *testing.F) {
 			return
 		}
 		var b strings.Builder
-		newServer().Answer(&b, r, Via{local, true})
+		newServer().Answer(&b, r, Via{local, remote, true})
 		head, _, _ := strings.Cut(b.String(), "\r\n\r\n")
 		if !strings.HasPrefix(head, "HTTP/1.1 ") || strings.Count(head, "\n") > 4 {
 			t.Fatalf("%q answered %q", in, b.String())

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -22,9 +23,9 @@ func isTokens(path string) bool { return strings.HasSuffix(path, "/rst.srf") }
 const headerTokens = "/notrst.srf"
 
 // headerToken answers them: without X-Token they were refused.
-func (s *Server) headerToken(r Request) answer {
+func (s *Server) headerToken(r Request, source net.Addr) answer {
 	a := answer{status: "200 OK"}
-	if name, ok := s.check(r.Get("X-User"), r.Get("X-Password")); ok {
+	if name, ok := s.check(r.Get("X-User"), r.Get("X-Password"), source); ok {
 		a.header = []string{"X-Token: " + s.Tickets.Issue(name)}
 	}
 	return a
@@ -97,11 +98,11 @@ func tokenNumber(id string, place int) int {
 // tokens answers a request to the token service: one ticket, under every address
 // that was asked for. There must be no white space between the elements
 // (CLIENTS.md 4), and prefixes are matched literally (MSNP.md F).
-func (s *Server) tokens(r Request) answer {
+func (s *Server) tokens(r Request, source net.Addr) answer {
 	handle, password, tokens, err := parseTokenRequest(r.Body)
 	name, ok := "", false
 	if err == nil {
-		name, ok = s.check(handle, password)
+		name, ok = s.check(handle, password, source)
 	}
 	if !ok {
 		return answer{status: "200 OK", body: tokenFault}

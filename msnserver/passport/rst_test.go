@@ -54,9 +54,9 @@ func TestTokens(t *testing.T) {
 		{"with a number beyond the list", []string{"RST4000000000", "a MBI"}, "a Compact1"},
 		{"nothing", nil, ""},
 	} {
-		got, again := ask(t, s, tokenRequest("ALICE@example.com", escaped, c.tokens...), Via{Local: local, TLS: true})
+		got, again := ask(t, s, tokenRequest("ALICE@example.com", escaped, c.tokens...), Via{local, remote, true})
 		head, body, _ := strings.Cut(got, "\r\n\r\n")
-		if head != fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: text/xml; charset=utf-8\r\nContent-Length: %d", len(body)) || !again {
+		if head != fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: text/xml; charset=utf-8\r\nContent-Length: %d\r\nConnection: keep-alive", len(body)) || !again {
 			t.Errorf("%s: %q, %v", c.name, head, again)
 		}
 		wellFormed(t, body)
@@ -98,6 +98,10 @@ func wellFormed(t *testing.T, body string) {
 
 func TestTokensRefused(t *testing.T) {
 	const fault = `</S:Header><S:Fault><faultcode>wsse:FailedAuthentication</faultcode><faultstring>Authentication Failure</faultstring></S:Fault></S:Envelope>`
+	witnessed := map[string]string{
+		"wrong password":  "192.0.2.9 alice@example.com " + WrongPassword.String(),
+		"unknown account": "192.0.2.9 bob@example.com " + UnknownAccount.String(),
+	}
 	for name, in := range map[string]string{
 		"wrong password":    tokenRequest("alice@example.com", "wrong", "RST1", "messenger.msn.com ?id=507"),
 		"unknown account":   tokenRequest("bob@example.com", escaped, "RST1", "messenger.msn.com ?id=507"),
@@ -107,7 +111,12 @@ func TestTokensRefused(t *testing.T) {
 		"no XML":            "POST /RST.srf HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n<<<<<",
 		"cut in the middle": "POST /RST.srf HTTP/1.1\r\nHost: x\r\nContent-Length: 60\r\n\r\n" + tokenBody("alice@example.com", escaped)[:60],
 	} {
-		got, _ := ask(t, newServer(), in, Via{Local: local, TLS: true})
+		srv := newServer()
+		got, _ := ask(t, srv, in, Via{local, remote, true})
+		saw := strings.Join(*srv.Witness.(*seen), "; ")
+		if want := witnessed[name]; saw != want {
+			t.Errorf("%s: the witness was told %q, want %q", name, saw, want)
+		}
 		head, body, _ := strings.Cut(got, "\r\n\r\n")
 		if !strings.HasPrefix(head, "HTTP/1.1 200 OK\r\n") || !strings.HasSuffix(body, fault) || !strings.Contains(body, "<psf:reqstatus>0x80048823</psf:reqstatus>") || strings.Contains(body, "BinarySecurityToken") {
 			t.Errorf("%s: %s", name, got)
@@ -118,7 +127,7 @@ func TestTokensRefused(t *testing.T) {
 
 func TestHeaderToken(t *testing.T) {
 	s := newServer()
-	got, _ := ask(t, s, "POST /NotRST.srf HTTP/1.1\r\nHost: x\r\nX-User: alice@example.com\r\nX-Password: 123, 456\r\nContent-Length: 0\r\n\r\n", Via{Local: local, TLS: true})
+	got, _ := ask(t, s, "POST /NotRST.srf HTTP/1.1\r\nHost: x\r\nX-User: alice@example.com\r\nX-Password: 123, 456\r\nContent-Length: 0\r\n\r\n", Via{local, remote, true})
 	m := regexp.MustCompile(`^HTTP/1\.1 200 OK\r\nX-Token: (\S+)\r\n`).FindStringSubmatch(got)
 	if m == nil {
 		t.Fatal(got)
@@ -126,7 +135,7 @@ func TestHeaderToken(t *testing.T) {
 	if _, ok := s.Tickets.Verify(m[1]); !ok {
 		t.Errorf("the token %s is no good", m[1])
 	}
-	if got, _ := ask(t, s, "POST /NotRST.srf HTTP/1.1\r\nHost: x\r\nX-User: alice@example.com\r\nX-Password: wrong\r\n\r\n", Via{Local: local, TLS: true}); strings.Contains(got, "X-Token") {
+	if got, _ := ask(t, s, "POST /NotRST.srf HTTP/1.1\r\nHost: x\r\nX-User: alice@example.com\r\nX-Password: wrong\r\n\r\n", Via{local, remote, true}); strings.Contains(got, "X-Token") {
 		t.Error(got)
 	}
 }
@@ -138,7 +147,7 @@ func FuzzTokens(f *testing.F) {
 	s := newServer()
 	f.Fuzz(func(t *testing.T, body string) {
 		_, _, tokens, _ := parseTokenRequest([]byte(body))
-		a := s.tokens(Request{Body: []byte(body)})
+		a := s.tokens(Request{Body: []byte(body)}, remote)
 		if len(tokens) > maxTokens || len(a.body) > 2000*(maxTokens+2)+6*len(body) {
 			t.Fatalf("%d tokens, %d bytes for %q", len(tokens), len(a.body), body)
 		}

@@ -30,8 +30,8 @@ import (
 	"nudge/store"
 )
 
-// Config is what a Box acts on and tells about. Hub, Listeners and
-// SignInChanged may be filled in after New, before the first call.
+// Config is what a Box acts on and tells about. Hub, Listeners, SignInChanged
+// and Troubled may be filled in after New, before the first call.
 type Config struct {
 	Hub       *bridge.Hub
 	Store     *store.DB
@@ -44,6 +44,10 @@ type Config struct {
 	// SignInChanged is called after an account's password was changed or the
 	// account was removed; nil: nobody keeps tickets.
 	SignInChanged func(handle string)
+	// Troubled tells which PCs could not sign in lately, the latest first. box
+	// is the setting for the address by which they reach this box. nil: it is
+	// not known.
+	Troubled func(box string) []PC
 }
 
 // Listener is one port that the box listens on.

@@ -336,6 +336,38 @@ func TestStatusAndDoctor(t *testing.T) {
 	})
 }
 
+func TestTroubledPCs(t *testing.T) {
+	both(t, func(t *testing.T, h *house, cl *Client) {
+		ctx := t.Context()
+		if st := must[Status](t)(cl.Status(ctx)); st.Troubled == nil || len(st.Troubled) != 0 {
+			t.Fatalf("the status is %+v", st)
+		}
+		at := time.Date(2026, 11, 21, 14, 0, 0, 0, time.Local)
+		h.box.Troubled = func(box string) []PC {
+			return []PC{
+				{Address: "10.0.0.7", Account: "alice@hotmail.com", Trouble: "t", What: "it fails", Cure: "ask " + box, Times: 3, First: at, Last: at.Add(time.Minute)},
+				{Address: "10.0.0.8", What: "it fails", Cure: "wait", Times: 1, First: at, Last: at},
+			}
+		}
+		if err := cl.SetSetting(ctx, SettingAddress, "box.lan"); err != nil {
+			t.Fatal(err)
+		}
+		st := must[Status](t)(cl.Status(ctx))
+		if len(st.Troubled) != 2 || st.Troubled[0].Times != 3 || st.Troubled[0].Account != "alice@hotmail.com" || !st.Troubled[1].Last.Equal(at) {
+			t.Fatalf("the status is %+v", st.Troubled)
+		}
+		checks := must[[]Check](t)(cl.Doctor(ctx))
+		for i, want := range []Check{
+			{"PC 10.0.0.7", Warn, "alice@hotmail.com: it fails (3 times since 21 Nov 14:00:00, last 21 Nov 14:01:00); ask box.lan"},
+			{"PC 10.0.0.8", Warn, "it fails (21 Nov 14:00:00); wait"},
+		} {
+			if got := checks[len(checks)-2+i]; got != want {
+				t.Errorf("the doctor says %+v, not %+v", got, want)
+			}
+		}
+	})
+}
+
 func TestClockBeforeTheProgramIsBad(t *testing.T) {
 	b := New(Config{Built: time.Now().Add(time.Hour)})
 	if c := b.checkClock(); c.Verdict != Bad {

@@ -30,7 +30,8 @@ type Check struct {
 
 var doctorRun = call[Done, []Check]{"/doctor", (*Box).doctor}
 
-// Doctor looks at everything that can be wrong with the box from inside.
+// Doctor looks at everything that can be wrong with the box from inside, and at
+// what shows of PCs that can't sign in.
 func (cl *Client) Doctor(ctx context.Context) ([]Check, error) {
 	return ask(ctx, cl, doctorRun, Done{})
 }
@@ -62,7 +63,8 @@ func (b *Box) doctor(ctx context.Context, _ Done) ([]Check, error) {
 		}
 		checks = append(checks, c)
 	}
-	return checks, nil
+	pcs, err := b.checkPCs(ctx)
+	return append(checks, pcs...), err
 }
 
 func (b *Box) checkFolder() Check {

@@ -17,6 +17,7 @@ type Status struct {
 	Online    []User     `json:"online"` // who is signed in
 	Waiting   int        `json:"waiting"`
 	Links     []Link     `json:"links"`
+	Troubled  []PC       `json:"troubled"` // PCs that could not sign in lately
 }
 
 var statusGet = call[Done, Status]{"/status", (*Box).status}
@@ -27,7 +28,7 @@ func (cl *Client) Status(ctx context.Context) (Status, error) {
 }
 
 func (b *Box) status(ctx context.Context, _ Done) (Status, error) {
-	s := Status{Version: b.Version, Running: b.Running, Data: b.Data, Listeners: b.Listeners, Online: []User{}}
+	s := Status{Version: b.Version, Running: b.Running, Data: b.Data, Listeners: b.Listeners, Online: []User{}, Troubled: []PC{}}
 	if b.Running {
 		s.Started = &b.started
 	}
@@ -45,6 +46,11 @@ func (b *Box) status(ctx context.Context, _ Done) (Status, error) {
 	if s.Links, err = b.linkList(ctx, LinkName{}); err != nil {
 		return s, err
 	}
+	pcs, err := b.pcs(ctx)
+	if err != nil {
+		return s, err
+	}
+	s.Troubled = append(s.Troubled, pcs...)
 	all, err := b.settingList(ctx, Done{})
 	for _, set := range all {
 		if set.Key == SettingAddress {

@@ -77,9 +77,9 @@ func (p *proxy) Sent() (streams [][]byte) {
 	return streams
 }
 
-// Took tells whether the server answered 200 to an HTTP request with word in its
-// body.
-func (p *proxy) Took(word string) bool {
+// Took tells whether the server answered with that status to an HTTP request
+// with word in its body.
+func (p *proxy) Took(word string, status int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := range p.sent {
@@ -94,7 +94,7 @@ func (p *proxy) Took(word string) bool {
 			if err != nil {
 				break
 			}
-			if io.Copy(io.Discard, resp.Body); resp.StatusCode == http.StatusOK && bytes.Contains(body, []byte(word)) {
+			if io.Copy(io.Discard, resp.Body); resp.StatusCode == status && bytes.Contains(body, []byte(word)) {
 				return true
 			}
 		}

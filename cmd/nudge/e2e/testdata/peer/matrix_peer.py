@@ -188,7 +188,7 @@ class Peer:
         """Every message of a room, oldest first, decrypted where keys are here."""
         found, token = [], None
         while True:
-            path = f"{API}/rooms/{quote(room)}/messages?dir=b&limit=100" + (f"&from={quote(token)}" if token else "")
+            path = f"{API}/rooms/{quote(room)}/messages?dir=b&limit=1000" + (f"&from={quote(token)}" if token else "")
             answer = await self.http("GET", path)
             for raw in answer.get("chunk", []):
                 e = nio.Event.parse_event(raw)
