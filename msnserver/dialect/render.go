@@ -59,7 +59,7 @@ func (d *Dialect) Render(m im.Message, speaker string) [][]byte {
 // takes says whether a client of this version makes sense of the bytes of an MSN
 // sender, or nobody can: what is neither words nor an offer is between programs.
 func (d *Dialect) takes(m im.Message) bool {
-	if !m.Speaks() && m.Offer == "" || d.Nudges && d.Pictures {
+	if m.Kind == im.Text && m.Offer == "" || d.Nudges && d.Pictures {
 		return true
 	}
 	raw, _ := wire.ParseMessage(m.Raw)
