@@ -56,6 +56,12 @@ type Config struct {
 	// to trust it (nil: the system's roots). Only for versions with Passport.
 	HTTPS string
 	TLS   *tls.Config
+	// Dial opens every connection to the notification server and to
+	// switchboards, nil for TCP: here a transport such as the gateway comes in.
+	Dial func(ctx context.Context, addr string) (net.Conn, error)
+	// Web connects to what stands for the Passport hosts, past the TLS
+	// handshake; nil dials HTTPS with TLS.
+	Web func(ctx context.Context) (net.Conn, error)
 	// Answer takes every call. Without it the caller uses Client.Answer.
 	Answer bool
 	// Timeout bounds every answer of the server when the context has no
@@ -103,8 +109,9 @@ func Code(err error) string {
 // dial opens a connection and starts its reader. The conversation it serves is
 // nil for the notification server.
 func (c *Client) dial(ctx context.Context, addr string, chat *Chat) (*conn, error) {
-	d := net.Dialer{Timeout: c.cfg.Timeout}
-	nc, err := d.DialContext(ctx, "tcp", addr)
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
+	nc, err := c.cfg.Dial(ctx, addr)
 	if err != nil {
 		return nil, err
 	}

@@ -25,6 +25,9 @@ func (c *Client) ticket(ctx context.Context, challenge string) (string, error) {
 			return d.DialContext(ctx, network, c.cfg.HTTPS)
 		},
 	}
+	if c.cfg.Web != nil {
+		tr.DialTLSContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return c.cfg.Web(ctx) }
+	}
 	defer tr.CloseIdleConnections()
 
 	resp, err := get(ctx, tr, nexus, "")
