@@ -113,7 +113,7 @@ func (b *box) cli(t testing.TB, args ...string) string {
 func (b *box) AddUser(t testing.TB, handle string, v msnclient.Version) {
 	t.Helper()
 	args := []string{"user", "add", handle, "--password", boxPassword}
-	if v == msnclient.MSNP2 {
+	if v.MD5() {
 		args = append(args, "--md5")
 	}
 	b.cli(t, args...)

@@ -1,8 +1,12 @@
-// Package msnclient is a small MSN Messenger client for two old protocol
-// versions: MSNP2 (MSN 1.0, MD5 sign-in) and MSNP8 (MSN 5, Passport sign-in).
-// It signs in, keeps its lists, shows a status, calls and answers, chats. It
-// exists for demonstrations, load and end-to-end tests and shares no code with
-// the server, so that a mistake is not made on both sides.
+// Package msnclient is a small MSN Messenger client for the protocol versions
+// of MSN Messenger 1.0 to 7.5 (MSNP2 to 12). It signs in, keeps its lists, shows
+// a status, calls and answers, chats. It exists for demonstrations, load and
+// end-to-end tests and shares no code with the server, so that a mistake is not
+// made on both sides.
+//
+// It is as strict as the strictest of the real ones: a line that its version
+// does not have, an argument too many or too few, or lists that are not what SYN
+// promised end the connection, and the error says which line it was.
 //
 // # The log
 //
@@ -32,26 +36,13 @@ import (
 	"time"
 )
 
-// Version is a protocol version as facts the client branches on.
-type Version struct {
-	Name     string // as in VER
-	passport bool   // TWN sign-in with a ticket; else MD5
-	counted  bool   // SYN tells how many LST and LSG lines follow; else every line has a position
-	flags    bool   // presence and ADD FL carry one more argument
-}
-
-// The two versions.
-var (
-	MSNP2 = Version{Name: "MSNP2"}
-	MSNP8 = Version{Name: "MSNP8", passport: true, counted: true, flags: true}
-)
-
 // Config is what a client needs to sign in.
 type Config struct {
 	Version  Version
 	Addr     string // host:port of the notification server
 	Handle   string
 	Password string
+	Auth     Auth // how to sign in; Usual is the version's own way
 	// HTTPS is the host:port that stands for every Passport host, and TLS how
 	// to trust it (nil: the system's roots). Only for versions with Passport.
 	HTTPS string
@@ -59,6 +50,8 @@ type Config struct {
 	// Dial opens every connection to the notification server and to
 	// switchboards, nil for TCP: here a transport such as the gateway comes in.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
+	// Polls says that Dial goes through the gateway: PNG has no answer there.
+	Polls bool
 	// Web connects to what stands for the Passport hosts, past the TLS
 	// handshake; nil dials HTTPS with TLS.
 	Web func(ctx context.Context) (net.Conn, error)
@@ -83,6 +76,7 @@ type Client struct {
 
 	mu    sync.Mutex
 	done  bool
+	ids   map[string]string // GUIDs of contacts, by handle in lower case
 	conns []*conn
 	chats []*Chat
 }
@@ -115,7 +109,7 @@ func (c *Client) dial(ctx context.Context, addr string, chat *Chat) (*conn, erro
 	if err != nil {
 		return nil, err
 	}
-	k := newConn(nc, c.Log, chat)
+	k := newConn(nc, c.Log, chat, c.cfg.Version)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.done {
@@ -141,24 +135,39 @@ func (c *Client) received(e Event) {
 
 // do sends a command with a transaction id and waits for its answer: the same
 // verb with that id, or an error number.
-func (c *Client) do(ctx context.Context, k *conn, cmd string, args ...string) (Event, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
-	defer cancel()
+func (c *Client) do(ctx context.Context, k *conn, cmd string, args ...string) (e Event, err error) {
 	id, from := c.nextID(), c.Log.Len()
 	if err := k.send(cmd, append([]string{id}, args...)...); err != nil {
 		return Event{}, fmt.Errorf("%s: %w", cmd, err)
 	}
+	return c.answer(ctx, k, from, id, strings.Join(append([]string{cmd}, args...), " "))
+}
+
+// doBody is do for a command with a body.
+func (c *Client) doBody(ctx context.Context, k *conn, body, cmd string, args ...string) (Event, error) {
+	id, from := c.nextID(), c.Log.Len()
+	if err := k.sendBody(body, cmd, append([]string{id}, args...)...); err != nil {
+		return Event{}, fmt.Errorf("%s: %w", cmd, err)
+	}
+	return c.answer(ctx, k, from, id, strings.Join(append([]string{cmd}, args...), " "))
+}
+
+// answer waits for the answer to a command.
+func (c *Client) answer(ctx context.Context, k *conn, from int, id, asked string) (Event, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
+	cmd, _, _ := strings.Cut(asked, " ")
 	e, err := c.Log.Wait(ctx, from, func(e Event) bool {
 		return e.Chat == k.chat && (e.Cmd == Closed ||
 			len(e.Args) > 0 && e.Args[0] == id && (e.Cmd == cmd || e.IsError()))
 	})
 	switch {
 	case err != nil:
-		return e, fmt.Errorf("no answer to %s: %w", cmd, err)
+		return e, fmt.Errorf("no answer to %s: %w", asked, err)
 	case e.Cmd == Closed:
-		return e, fmt.Errorf("the server closed the connection instead of answering %s", cmd)
+		return e, fmt.Errorf("the connection ended before %s was answered: %s", asked, e.Args[0])
 	case e.IsError():
-		return e, &ServerError{Command: strings.Join(append([]string{cmd}, args...), " "), Code: e.Cmd}
+		return e, &ServerError{Command: asked, Code: e.Cmd}
 	}
 	return e, nil
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -125,7 +126,7 @@ C: OUT
 		t.Fatal(err)
 	}
 	want := Contact{Handle: "bob@example.com", Name: "Bob B", On: FL | AL | RL}
-	if c.Name != "Alice A" || l.Version != "27" || len(l.Contacts) != 2 || l.Contacts["bob@example.com"] != want {
+	if c.Name != "Alice A" || l.Version[0] != "27" || !l.Prompt || len(l.Contacts) != 2 || !reflect.DeepEqual(l.Contacts["bob@example.com"], want) {
 		t.Errorf("name %q, lists %+v", c.Name, l)
 	}
 	if err := c.SetStatus(ctx, "NLN"); err != nil {
@@ -216,8 +217,9 @@ S: MIME-Version: 1.0\r\nContent-Type: text/x-msmsgscontrol\r\nTypingUser: Bob@b.
 	}
 }
 
-func TestSignInMSNP8(t *testing.T) {
-	passport := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+// passportHosts stands for the nexus and the login server.
+func passportHosts(t *testing.T) *httptest.Server {
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.Host + r.URL.Path {
 		case "nexus.passport.com/rdr/pprdr.asp":
 			w.Header()["PassportURLs"] = []string{"DARealm=Passport.Net,DALogin=login.example.net/login2.srf,X=y"}
@@ -230,36 +232,59 @@ func TestSignInMSNP8(t *testing.T) {
 			w.Header().Set("Authentication-Info", "Passport1.4 da-status=success,from-PP='t=TICKET&p=',ru=http://x")
 		}
 	}))
-	defer passport.Close()
-	const twn = `
-C: VER 1 MSNP8 CVR0
-S: VER 1 MSNP8
+	t.Cleanup(s.Close)
+	return s
+}
+
+// signInTWN is a sign-in with a ticket, up to where it is shown.
+func signInTWN(v Version) string {
+	return `
+C: VER 1 ` + v.Name + ` CVR0
+S: VER 1 ` + v.Name + `
 C: CVR 2 0x0409 win 4.10 i386 MSNMSGR 5.0.0544 MSMSGS alice@example.com
 S: CVR 2 5.0.0544 5.0.0544 5.0.0544 http://h/ http://h/
 C: USR 3 TWN I alice@example.com
-S: USR 3 TWN S lc=1033,id=507
+S: USR 3 TWN S lc=1033,id=507,tw=40,fs=1,ru=http%3A%2F%2Fx,ct=1,kpp=1,kv=5,ver=2.1,tpf=0
 `
-	addr := script(t, twn+`
-C: USR 4 TWN S t=TICKET&p=
-S: USR 4 OK alice@example.com Alice 1 0
-C: SYN 5 0
-S: SYN 5 27 2 1
-S: GTC A
-S: LSG 0 Other%20Contacts 0
-S: LST bob@example.com Bob%20B 11 0
-S: LST carol@example.com Carol 8
-C: CHG 6 NLN 0
-S: CHG 6 NLN 0
-`, twn)
-	cfg := Config{
-		Version: MSNP8, Addr: addr, Handle: "alice@example.com", Password: "a b",
-		HTTPS: passport.Listener.Addr().String(), TLS: &tls.Config{InsecureSkipVerify: true},
+}
+
+// signedIn is a client that signed in with a ticket. The server then sends lists
+// and plays the rest.
+func signedIn(t *testing.T, v Version, listsAndRest string) *Client {
+	t.Helper()
+	name := "Alice "
+	if v.ids() {
+		name = ""
 	}
-	c, err := SignIn(t.Context(), cfg)
+	lists, rest, _ := strings.Cut(listsAndRest, "\nC:")
+	syn := "C: SYN 5 0\n"
+	if v.ids() {
+		syn = "C: SYN 5 0 0\n"
+	}
+	addr := script(t, signInTWN(v)+"C: USR 4 TWN S t=TICKET&p=\nS: USR 4 OK alice@example.com "+name+"1 0\n"+
+		syn+"S: "+strings.ReplaceAll(strings.TrimSpace(lists), "\n", "\nS: ")+"\nC:"+rest)
+	p := passportHosts(t)
+	c, err := SignIn(t.Context(), Config{
+		Version: v, Addr: addr, Handle: "alice@example.com", Password: "a b",
+		HTTPS: p.Listener.Addr().String(), TLS: &tls.Config{InsecureSkipVerify: true},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Kill()
+	t.Cleanup(c.Kill)
+	return c
+}
+
+func TestSignInMSNP8(t *testing.T) {
+	c := signedIn(t, MSNP8, `SYN 5 27 2 1
+GTC A
+BLP AL
+LSG 0 Other%20Contacts 0
+LST bob@example.com Bob%20B 11 0
+LST carol@example.com Carol 8
+C: CHG 6 NLN 0
+S: CHG 6 NLN 0
+`)
 	l, err := c.Sync(t.Context())
 	if err != nil || len(l.Contacts) != 2 || l.Contacts["bob@example.com"].On != FL|AL|RL {
 		t.Errorf("%v %v", l, err)
@@ -267,7 +292,8 @@ S: CHG 6 NLN 0
 	if err := c.SetStatus(t.Context(), "NLN"); err != nil {
 		t.Error(err)
 	}
-	cfg.Password = "wrong"
+	cfg := c.cfg
+	cfg.Addr, cfg.Password = script(t, signInTWN(MSNP8)), "wrong"
 	if _, err := SignIn(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "401") {
 		t.Errorf("wrong password: %v", err)
 	}

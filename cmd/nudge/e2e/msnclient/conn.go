@@ -21,8 +21,8 @@ const (
 )
 
 // payload holds the commands from a server whose last argument is the length
-// of a body, in the versions of this client.
-var payload = map[string]bool{"MSG": true, "NOT": true, "IPG": true}
+// of a body. That of UUX, an answer, is always 0.
+var payload = map[string]bool{"MSG": true, "NOT": true, "IPG": true, "UBX": true, "GCF": true, "UUX": true}
 
 // conn is one connection to the server. Its reader owns the receiving side.
 type conn struct {
@@ -30,6 +30,7 @@ type conn struct {
 	log     *Log
 	nc      net.Conn
 	r       *bufio.Reader
+	strict  strict
 	stalled atomic.Bool
 	ended   chan struct{} // closed by the reader
 	left    chan struct{} // closed by leave and reset
@@ -38,9 +39,14 @@ type conn struct {
 	mu sync.Mutex // one command is written at a time
 }
 
-func newConn(nc net.Conn, log *Log, chat *Chat) *conn {
+func newConn(nc net.Conn, log *Log, chat *Chat, v Version) *conn {
+	lines := nsLines
+	if chat != nil {
+		lines = sbLines
+	}
 	return &conn{
-		chat: chat, log: log, nc: nc, r: bufio.NewReaderSize(nc, maxLine),
+		strict: strict{version: v, lines: lines},
+		chat:   chat, log: log, nc: nc, r: bufio.NewReaderSize(nc, maxLine),
 		ended: make(chan struct{}), left: make(chan struct{}),
 	}
 }
@@ -51,6 +57,9 @@ func (k *conn) read(received func(Event)) {
 	defer k.nc.Close()
 	for {
 		e, err := k.next()
+		if e.Chat = k.chat; err == nil {
+			err = k.strict.check(e)
+		}
 		if k.stalled.Load() {
 			<-k.left
 			return
@@ -59,7 +68,6 @@ func (k *conn) read(received func(Event)) {
 			k.log.add(Event{Chat: k.chat, Cmd: Closed, Args: []string{err.Error()}})
 			return
 		}
-		e.Chat = k.chat
 		received(k.log.add(e))
 	}
 }
@@ -70,11 +78,12 @@ func (k *conn) next() (Event, error) {
 	if err != nil {
 		return Event{}, err
 	}
-	f := strings.Fields(string(line))
-	if len(f) == 0 || len(f[0]) != 3 {
+	text, ok := strings.CutSuffix(string(line), "\r\n")
+	f := strings.Fields(text)
+	if !ok || len(f) == 0 || len(f[0]) != 3 {
 		return Event{}, fmt.Errorf("not a command: %q", line)
 	}
-	e := Event{Cmd: f[0], Args: f[1:]}
+	e := Event{Cmd: f[0], Args: f[1:], Line: text}
 	if !payload[e.Cmd] {
 		return e, nil
 	}

@@ -21,6 +21,7 @@ type Event struct {
 	Cmd  string
 	Args []string
 	Body []byte
+	Line string // as it came, without its end
 	At   time.Time
 }
 
@@ -52,6 +53,12 @@ func (e Event) Typing() string {
 	return strings.ToLower(h["typinguser"])
 }
 
+// Nudged tells whether a MSG shakes the window.
+func (e Event) Nudged() bool {
+	h, rest := e.mime()
+	return e.Cmd == "MSG" && strings.HasPrefix(h["content-type"], "text/x-msnmsgr-datacast") && strings.HasPrefix(rest, "ID: 1\r\n")
+}
+
 // mime splits a body into its headers, names in lower case, and the rest.
 func (e Event) mime() (map[string]string, string) {
 	head, rest, _ := strings.Cut(string(e.Body), "\r\n\r\n")
@@ -62,21 +69,6 @@ func (e Event) mime() (map[string]string, string) {
 		}
 	}
 	return h, rest
-}
-
-// Presence returns who shows which state in an ILN, NLN or FLN event.
-func (e Event) Presence() (handle, state, name string) {
-	a := e.Args
-	switch {
-	case e.Chat != nil:
-	case e.Cmd == "ILN" && len(a) >= 4:
-		handle, state, name = a[2], a[1], a[3]
-	case e.Cmd == "NLN" && len(a) >= 3:
-		handle, state, name = a[1], a[0], a[2]
-	case e.Cmd == "FLN" && len(a) >= 1:
-		handle, state = a[0], "FLN"
-	}
-	return strings.ToLower(handle), state, decode(name)
 }
 
 func (e Event) String() string {

@@ -5,18 +5,14 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 )
 
 // nexus is where a client of MSNP8 asks for the login server.
 const nexus = "https://nexus.passport.com/rdr/pprdr.asp"
 
-// ticket signs in at the Passport services (MSNP.md F.1): the nexus names the
-// login server, which gives a ticket for handle, password and challenge.
-func (c *Client) ticket(ctx context.Context, challenge string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
-	defer cancel()
+// web is what reaches the Passport hosts.
+func (c *Client) web() *http.Transport {
 	tr := &http.Transport{
 		TLSClientConfig:   c.cfg.TLS,
 		DisableKeepAlives: true,
@@ -28,6 +24,15 @@ func (c *Client) ticket(ctx context.Context, challenge string) (string, error) {
 	if c.cfg.Web != nil {
 		tr.DialTLSContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return c.cfg.Web(ctx) }
 	}
+	return tr
+}
+
+// ticket signs in at the Passport services (MSNP.md F.1): the nexus names the
+// login server, which gives a ticket for handle, password and challenge.
+func (c *Client) ticket(ctx context.Context, challenge string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
+	tr := c.web()
 	defer tr.CloseIdleConnections()
 
 	resp, err := get(ctx, tr, nexus, "")
@@ -68,9 +73,6 @@ func get(ctx context.Context, tr *http.Transport, target, authorization string) 
 	}
 	return resp, resp.Body.Close()
 }
-
-// escape encodes everything but letters, digits and -_.~ as %XX.
-func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 
 // field finds key in a comma separated list and returns what follows it.
 func field(list, key string) string {

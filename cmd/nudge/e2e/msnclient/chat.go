@@ -138,11 +138,15 @@ func (ch *Chat) Post(text string, ack Ack) (id string, err error) {
 // Send sends a text with Acknowledged and waits for the answer; a NAK is an
 // error.
 func (ch *Chat) Send(ctx context.Context, text string) error {
+	return ch.SendRaw(ctx, "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=UTF-8\r\n\r\n"+text)
+}
+
+// SendRaw is Send for any payload.
+func (ch *Chat) SendRaw(ctx context.Context, payload string) error {
 	ctx, cancel := context.WithTimeout(ctx, ch.client.cfg.Timeout)
 	defer cancel()
-	from := ch.client.Log.Len()
-	id, err := ch.Post(text, Acknowledged)
-	if err != nil {
+	id, from := ch.client.nextID(), ch.client.Log.Len()
+	if err := ch.k.sendBody(payload, "MSG", id, string(Acknowledged)); err != nil {
 		return err
 	}
 	e, err := ch.client.Log.Wait(ctx, from, func(e Event) bool {
@@ -155,6 +159,14 @@ func (ch *Chat) Send(ctx context.Context, text string) error {
 		return fmt.Errorf("the message was not taken: %v", e)
 	}
 	return nil
+}
+
+// Nudge shakes the windows of the others and waits for the answer.
+func (ch *Chat) Nudge(ctx context.Context) error {
+	if !ch.client.cfg.Version.Nudges() {
+		return fmt.Errorf("%s has no nudges", ch.client.cfg.Version.Name)
+	}
+	return ch.SendRaw(ctx, "MIME-Version: 1.0\r\nContent-Type: text/x-msnmsgr-datacast\r\n\r\nID: 1\r\n\r\n\r\n")
 }
 
 // Typing says that the user is writing.
