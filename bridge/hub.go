@@ -39,6 +39,7 @@ type Config struct {
 	Store    *store.DB
 	Networks map[string]im.Network // by the name used in im.Addr.Net
 	Shared   []string              // networks that every account has without a link of its own
+	Voice    im.Addr               // the contact that speaks for the box, zero for none
 	Log      *slog.Logger
 }
 
@@ -47,6 +48,7 @@ type Hub struct {
 	db     *store.DB
 	nets   map[string]im.Network
 	log    *slog.Logger
+	voice  im.Addr
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -66,7 +68,7 @@ type Hub struct {
 // New loads the accounts from the store. Links start with Start.
 func New(c Config) (*Hub, error) {
 	h := &Hub{
-		db: c.Store, nets: c.Networks, log: c.Log,
+		db: c.Store, nets: c.Networks, log: c.Log, voice: c.Voice,
 		dial:     make(chan struct{}, 4),
 		accounts: map[string]*account{}, shared: map[string]*port{},
 		chats: map[uint32]*chat{}, cookies: map[string]*admission{},

@@ -3,6 +3,7 @@ package bridge
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 
 	"nudge/bridge/im"
@@ -71,7 +72,15 @@ func (ls Lists) On(l List) []Contact {
 func (s *Session) Lists() Lists {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
-	return s.acct.lists()
+	ls := s.acct.lists()
+	for i, c := range ls.Contacts {
+		if len(s.hidden) > 0 && s.hides(s.acct.find(c.ID)) {
+			ls.Contacts[i].Lists &^= FL
+			ls.Contacts[i].Groups = nil
+		}
+	}
+	ls.Contacts = slices.DeleteFunc(ls.Contacts, func(c Contact) bool { return c.Lists == 0 })
+	return ls
 }
 
 func (a *account) lists() Lists {
@@ -115,7 +124,14 @@ func (s *Session) AddPending(ctx context.Context, l List, who string, group uint
 func (s *Session) addAddr(ctx context.Context, l List, addr im.Addr, name string, group uint32) (Change, error) {
 	h, a := s.hub, s.acct
 	h.mu.Lock()
-	c, err := a.addTo(l, addr, name, group)
+	back, err := s.room(l, addr)
+	var c *contact
+	if err == nil {
+		c, err = a.addTo(l, addr, name, group)
+	}
+	if back && errors.Is(err, ErrOnList) {
+		c, err = a.contacts[addr], nil
+	}
 	if err != nil {
 		h.mu.Unlock()
 		return Change{}, err
@@ -146,7 +162,7 @@ func (s *Session) Remove(ctx context.Context, l List, who string, group uint32, 
 	h, a := s.hub, s.acct
 	h.mu.Lock()
 	c := a.find(who)
-	if c == nil || !c.on(l) {
+	if c == nil || !c.on(l) || l == FL && s.hides(c) {
 		h.mu.Unlock()
 		return Change{}, ErrNotOnList
 	}
@@ -304,6 +320,9 @@ func (a *account) listChanged(l List, c *contact, added bool) {
 	v := a.bump()
 	a.hub.put(store.Soon, a)
 	for _, s := range a.sessions {
+		if !s.showsChange(l, c, added) {
+			continue
+		}
 		s.sink.Deliver(im.ListChanged{List: l.String(), Who: a.show(c), GUID: c.GUID, Added: added, Version: v}, nil)
 	}
 }

@@ -102,7 +102,7 @@ func (h *Hub) visibilityMoved(a *account, other im.Addr, was bool) {
 // deliverPresence hands what c shows now to the account's clients.
 func (a *account) deliverPresence(c *contact, now im.Presence) {
 	for _, s := range a.sessions {
-		if s.ready {
+		if s.ready && !s.hides(c) {
 			s.sink.Deliver(im.PresenceChanged{Who: a.show(c), Now: now}, nil)
 		}
 	}

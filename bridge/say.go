@@ -27,6 +27,7 @@ func (s *Seat) Send(m im.Message, ack func(error)) {
 	m.From, m.At = s.me.Addr, time.Now()
 	for _, o := range c.seats {
 		if o != s {
+			s.acct.talkedTo(o.acct)
 			o.take(m, s.acct)
 		}
 	}
@@ -93,6 +94,7 @@ func (s *Seat) take(m im.Message, from *account) {
 func (h *Hub) sayTo(g guest, from *Seat, m im.Message, all *tally) {
 	m.Raw = nil
 	m.ID, m.Conv = newID(), g.c.ID
+	g.owner.talked(g.c)
 	if g.c.Net == "" {
 		if o := h.accounts[g.c.ID]; o != nil {
 			m.ID, m.Conv, m.From = "", from.acct.key, from.acct.addr()

@@ -13,9 +13,10 @@ import (
 // Client says what signed on. Proto is the dialect's name: a switchboard
 // connection that presents a cookie of this session speaks it too.
 type Client struct {
-	Proto   string
-	Program string // as the client named itself in CVR
-	Remote  string // its address and port
+	Proto       string
+	Program     string // as the client named itself in CVR
+	MaxContacts int    // the longest forward list it takes, 0: any
+	Remote      string // its address and port
 }
 
 // Session is one signed-on client. Its methods may be called from the
@@ -30,6 +31,7 @@ type Session struct {
 	ready  bool // the first presence was set: the client takes events
 	deaf   bool // it wants no conversations
 	ended  bool
+	hidden map[im.Addr]bool // of the forward list, whom the client has no room for
 }
 
 // What a client can be told about why a request failed. The notification
@@ -75,6 +77,7 @@ func (h *Hub) SignOn(handle string, c Client, sink im.Sink) (*Session, error) {
 		old.end(im.Elsewhere)
 	}
 	s := &Session{hub: h, acct: a, client: c, sink: sink, since: time.Now()}
+	s.hide()
 	a.sessions = append(a.sessions, s)
 	return s, nil
 }
@@ -109,6 +112,7 @@ func (s *Session) SetPresence(p im.Presence, re string) {
 		s.announce(s.acct.handles[handle], re)
 	}
 	s.acct.fetchWaiting()
+	s.sayHidden()
 	s.acct.identify()
 }
 
@@ -165,7 +169,7 @@ func (s *Session) Announce(who, re string) {
 // announce tells the client about c if he is on its forward list and there.
 // The lock is held.
 func (s *Session) announce(c *contact, re string) {
-	if !c.on(FL) {
+	if !c.on(FL) || s.hides(c) {
 		return
 	}
 	if now := s.acct.sees(c); now.Status != im.Offline || now.Later {

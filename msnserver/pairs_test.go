@@ -58,6 +58,14 @@ type party struct {
 	caps         uint32
 }
 
+// clientConfig is a client of this box that comes in through pipes.
+func clientConfig(b *box, t testing.TB, v msnclient.Version, handle string) msnclient.Config {
+	return msnclient.Config{
+		Version: v, Addr: "192.0.2.1:1863", Handle: handle, Password: "123456", Answer: true, Timeout: 10 * time.Second,
+		Dial: direct(b, t), Web: func(context.Context) (net.Conn, error) { return b.dial(t, true), nil },
+	}
+}
+
 // join makes an account and signs it in.
 func (w way) join(t testing.TB, b *box, role string) *party {
 	t.Helper()
@@ -66,12 +74,10 @@ func (w way) join(t testing.TB, b *box, role string) *party {
 	if err := b.hub.CreateAccount(ctx, p.handle, p.name, "123456", true); err != nil {
 		t.Fatal(err)
 	}
+	cfg := clientConfig(b, t, w.Version, p.handle)
+	cfg.Dial, cfg.Polls = w.dial(b, t), w.name != strings.TrimPrefix(w.Name, "MSNP")
 	var err error
-	p.Client, err = msnclient.SignIn(ctx, msnclient.Config{
-		Version: w.Version, Addr: "192.0.2.1:1863", Handle: p.handle, Password: "123456", Answer: true, Timeout: 10 * time.Second,
-		Dial: w.dial(b, t), Polls: w.name != strings.TrimPrefix(w.Name, "MSNP"),
-		Web: func(context.Context) (net.Conn, error) { return b.dial(t, true), nil },
-	})
+	p.Client, err = msnclient.SignIn(ctx, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,7 +47,7 @@ func newBox(t testing.TB) *box {
 		t.Fatal(err)
 	}
 	net := &echo{}
-	hub, err := bridge.New(bridge.Config{Store: db, Networks: map[string]im.Network{"echo": net}, Log: log})
+	hub, err := bridge.New(bridge.Config{Store: db, Networks: map[string]im.Network{"echo": net}, Voice: voice, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -356,6 +356,9 @@ func frame(s string) string {
 	}
 	return wire.Command{Verb: line, Payload: []byte(payload)}.String()
 }
+
+// voice is the contact that speaks for the box.
+var voice = im.Addr{Net: "echo", ID: "nudge@echo.test"}
 
 // echo is a network with everybody at echo.test on it, who repeat what is said.
 // Ned says something about himself too when he is written to.

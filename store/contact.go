@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"iter"
+	"time"
 )
 
 // The lists a contact may be on, as MSNP10 and later number them (MSNP.md D).
@@ -24,7 +25,8 @@ type Contact struct {
 	Groups  []uint32 // Group.ID
 	GUID    string   // of MSNP10 and later
 	Room    bool
-	Note    string // what he wrote with his request
+	Note    string    // what he wrote with his request
+	Talked  time.Time // last, or near it
 }
 
 // Group is a contact group of an account.
@@ -90,6 +92,7 @@ func (c Contact) encode() []byte {
 	e.str(5, c.GUID)
 	e.bool(6, c.Room)
 	e.str(7, c.Note)
+	e.time(9, c.Talked)
 	return e
 }
 
@@ -116,6 +119,8 @@ func decodeContact(key, b []byte) (Contact, error) {
 			c.Room = d.bool()
 		case 7:
 			c.Note = d.str()
+		case 9:
+			c.Talked = d.time()
 		}
 	}
 	return c, d.err

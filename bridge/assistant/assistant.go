@@ -34,7 +34,10 @@ const (
 )
 
 // self is how the assistant appears.
-var self = im.Person{Addr: im.Addr{Net: Name, ID: handle}, Name: "Nudge"}
+var self = im.Person{Addr: Address(), Name: "Nudge"}
+
+// Address is the assistant's: what the box has to say comes from there.
+func Address() im.Addr { return im.Addr{Net: Name, ID: handle} }
 
 // Actions is what the assistant can do, always for the account with that
 // handle. Texts are short and plain; an error's words are shown to the person.

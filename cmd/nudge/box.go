@@ -30,7 +30,7 @@ func openBox(c control.Config) (*control.Box, error) {
 	}
 	b := control.New(c)
 	nets, shared := networks(c.Log, b)
-	b.Hub, err = bridge.New(bridge.Config{Store: c.Store, Networks: nets, Shared: shared, Log: c.Log})
+	b.Hub, err = bridge.New(bridge.Config{Store: c.Store, Networks: nets, Shared: shared, Voice: voice, Log: c.Log})
 	if err != nil {
 		return nil, errors.Join(err, c.Store.Close())
 	}

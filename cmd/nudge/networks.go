@@ -10,6 +10,9 @@ import (
 	"nudge/cmd/nudge/control"
 )
 
+// voice is the contact that speaks for the box.
+var voice = assistant.Address()
+
 // networks names the networks of this build, one line each, and those that
 // every account has without a link of its own.
 func networks(log *slog.Logger, b *control.Box) (all map[string]im.Network, shared []string) {

@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"flag"
-	"fmt"
 	"os"
 	"reflect"
 	"slices"
@@ -239,20 +238,6 @@ func TestEscapeName(t *testing.T) {
 	}
 	if got := dropLast("ae\u0301"); got != "a" {
 		t.Errorf("a mark is left without its letter: %q", got)
-	}
-}
-
-func TestForwardListIsCut(t *testing.T) {
-	var l Lists
-	for i := range 700 {
-		l.Contacts = append(l.Contacts, Contact{Person: im.Person{Addr: im.Addr{Net: "xmpp", ID: fmt.Sprint(i, "@x")}}, On: Forward})
-	}
-	l.Contacts = append(l.Contacts, Contact{Person: bob, On: Forward | Allow})
-	for _, d := range versions {
-		got := d.fit(l).Contacts
-		if len(got) != d.MaxContacts || got[len(got)-1].ID != bob.ID {
-			t.Errorf("%s: %d contacts, the last is %s", d.Name, len(got), got[len(got)-1].ID)
-		}
 	}
 }
 

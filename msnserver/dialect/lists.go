@@ -1,7 +1,6 @@
 package dialect
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 
@@ -20,44 +19,20 @@ const GroupZero = "Other Contacts"
 
 // fit makes lists that a client of this version can take: pending contacts are
 // on the pending list or, where there is none, on the reverse list only, so that
-// it asks about them (MSNP.md K.8), and what is too much for its forward list is
-// left out, foreign contacts first (K.21).
+// it asks about them (MSNP.md K.8). That nobody is too many for it was seen to
+// when it signed on.
 func (d *Dialect) fit(l Lists) Lists {
-	cs := make([]Contact, 0, len(l.Contacts))
-	for _, c := range l.Contacts {
+	l.Contacts = slices.Clone(l.Contacts)
+	for i, c := range l.Contacts {
 		switch {
 		case c.On&Pending == 0:
 		case d.Pending:
-			c.On &^= Reverse
+			l.Contacts[i].On &^= Reverse
 		default:
-			c.On = c.On&^Pending | Reverse
-		}
-		cs = append(cs, c)
-	}
-	friends := 0
-	for _, c := range byKeep(cs) {
-		if c.On&Forward == 0 {
-			continue
-		}
-		if friends++; friends > d.MaxContacts {
-			c.On &^= Forward
+			l.Contacts[i].On = c.On&^Pending | Reverse
 		}
 	}
-	l.Contacts = slices.DeleteFunc(cs, func(c Contact) bool { return c.On == 0 })
 	return l
-}
-
-// byKeep orders the entries of cs by who is kept when there is no room: people
-// of this box first.
-func byKeep(cs []Contact) []*Contact {
-	ps := make([]*Contact, len(cs))
-	for i := range cs {
-		ps[i] = &cs[i]
-	}
-	slices.SortStableFunc(ps, func(x, y *Contact) int {
-		return cmp.Compare(min(len(x.Net), 1), min(len(y.Net), 1))
-	})
-	return ps
 }
 
 func prompt(l Lists) string {

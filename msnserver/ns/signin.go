@@ -144,7 +144,7 @@ func (s *Session) prove(cmd wire.Command, ok bool, why func() passport.Trouble) 
 		return fmt.Errorf("sign-in refused: %w", conn.ErrBye)
 	}
 	remote := s.Net.RemoteAddr().String()
-	user, err := s.hub.SignOn(s.handle, bridge.Client{Proto: s.Dialect().Name, Program: s.program, Remote: remote}, s)
+	user, err := s.hub.SignOn(s.handle, bridge.Client{Proto: s.Dialect().Name, Program: s.program, Remote: remote, MaxContacts: s.Dialect().MaxContacts}, s)
 	if err != nil {
 		code := wire.AuthFailed
 		if errors.Is(err, bridge.ErrClosed) {

@@ -1,0 +1,171 @@
+package bridge
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"nudge/bridge/im"
+	"nudge/store"
+)
+
+// A client takes only so many contacts (MSNP.md K.21). Who is left out is
+// decided when it signs on, and holds as long as it is there: what SYN did not
+// bring has no presence, and can neither be removed nor added while the list is
+// full. Nobody is lost by it: the account still has him, he can be written to by
+// his address and may write himself, and the assistant finds him.
+
+// hide decides who does not fit. A list with holes never has the number of
+// another one (MSNP.md K.3). The lock is held.
+func (s *Session) hide() {
+	a, most := s.acct, s.client.MaxContacts
+	if most == 0 || a.count(FL) <= most {
+		return
+	}
+	var friends []*contact
+	for _, c := range a.contacts {
+		if c.on(FL) {
+			friends = append(friends, c)
+		}
+	}
+	slices.SortFunc(friends, a.keepFirst)
+	s.hidden = map[im.Addr]bool{}
+	for _, c := range friends[most:] {
+		s.hidden[c.addr()] = true
+	}
+	a.bump()
+	a.hub.put(store.Lazy, a)
+}
+
+// keepFirst orders contacts by who stays when there is no room: the assistant
+// and the people of this box, favourites, those talked to last, then people
+// before rooms, and those whom the user put into a group.
+func (a *account) keepFirst(x, y *contact) int {
+	class := func(c *contact) int {
+		switch {
+		case c.addr() == a.hub.voice:
+			return 0
+		case c.Net == "":
+			return 1
+		case slices.ContainsFunc(a.groupNames(c.Groups), favourites):
+			return 2
+		}
+		return 3
+	}
+	return cmp.Or(
+		cmp.Compare(class(x), class(y)),
+		y.Talked.Compare(x.Talked),
+		cmp.Compare(number(x.Room), number(y.Room)),
+		cmp.Compare(number(len(x.Groups) == 0), number(len(y.Groups) == 0)),
+		cmp.Compare(canonical(x.Handle), canonical(y.Handle)),
+	)
+}
+
+func number(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// favourites tells whether a group has the name that messengers give to the one
+// for the people who matter most.
+func favourites(group string) bool {
+	switch strings.ToLower(group) {
+	case "favorites", "favourites", "favoriten", "favoris", "favoritos", "preferiti", "favorieten", "★":
+		return true
+	}
+	return false
+}
+
+// hides tells whether the client's list does not have c. The lock is held.
+func (s *Session) hides(c *contact) bool { return s.hidden[c.addr()] }
+
+// full tells whether the client's list has no room. The lock is held.
+func (s *Session) full() bool {
+	most := s.client.MaxContacts
+	return most > 0 && s.acct.count(FL)-len(s.hidden) >= most
+}
+
+// room makes sure that there is some before the client's user puts addr on l.
+// back says that the account has him there, and only the client had not. The lock
+// is held.
+func (s *Session) room(l List, addr im.Addr) (back bool, err error) {
+	c := s.acct.contacts[addr]
+	listed := c != nil && c.on(FL)
+	switch {
+	case l != FL || listed && !s.hides(c):
+		return false, nil
+	case s.full():
+		return false, ErrListFull
+	}
+	delete(s.hidden, addr)
+	return listed, nil
+}
+
+// showsChange keeps up with a change of the forward list that was made
+// elsewhere, and tells whether the client is to hear of it. The lock is held.
+func (s *Session) showsChange(l List, c *contact, added bool) bool {
+	switch most := s.client.MaxContacts; {
+	case l != FL || most == 0:
+		return true
+	case !added:
+		was := s.hides(c)
+		delete(s.hidden, c.addr())
+		return !was
+	case s.acct.count(FL)-len(s.hidden) > most:
+		if s.hidden == nil {
+			s.hidden = map[im.Addr]bool{}
+		}
+		s.hidden[c.addr()] = true
+		return false
+	}
+	return true
+}
+
+// sayHidden tells the user, once for each size of list, that not everybody is on
+// it. The lock is held.
+func (s *Session) sayHidden() {
+	a, most := s.acct, strconv.Itoa(s.client.MaxContacts)
+	key := "told-list-of-" + most
+	voice := a.contacts[a.hub.voice]
+	if len(s.hidden) == 0 || a.rec.Settings[key] != "" || voice == nil || !voice.on(FL) {
+		return
+	}
+	if a.rec.Settings == nil {
+		a.rec.Settings = map[string]string{}
+	}
+	a.rec.Settings[key] = time.Now().UTC().Format(time.DateOnly)
+	a.hub.put(store.Soon, a)
+	a.receive(voice.addr(), voice.Name, im.Message{Conv: voice.ID, From: voice.addr(), At: time.Now(), Kind: im.Notice, Text: fmt.Sprintf(
+		"You have %d contacts. This version of Messenger takes %s, so it shows your favourites and the people you talked to last. "+
+			"The others are still yours: write “find bob” to me for an address, and send a message to that address. Whoever you talk to is on the list the next time you sign in.",
+		a.count(FL), most)})
+}
+
+// talkedStep is how exactly it is kept when somebody was talked to: the disk has
+// more to do than that.
+const talkedStep = time.Hour
+
+// talked remembers that the account and c talked. The lock is held.
+func (a *account) talked(c *contact) {
+	if now := time.Now().UTC().Truncate(talkedStep); c.Talked.Before(now) {
+		c.Talked = now
+		if c.Lists != 0 {
+			a.write(c)
+		}
+	}
+}
+
+// talkedTo is talked for two accounts of this box.
+func (a *account) talkedTo(o *account) {
+	if c := a.contacts[o.addr()]; c != nil {
+		a.talked(c)
+	}
+	if c := o.contacts[a.addr()]; c != nil {
+		o.talked(c)
+	}
+}
