@@ -11,15 +11,24 @@ import (
 	"nudge/store"
 )
 
-// Limits of MSNP.md A.5.
+// Limits of MSNP.md A.5, which hold for what users make. Networks know neither:
+// their groups are kept as they are, up to a number that nobody needs, clients
+// are shown the first ones, and the dialects cut names.
 const (
 	maxGroups    = 30
 	maxGroupName = 61
+	keptGroups   = 1000
 )
 
 // AddGroup makes a group.
 func (s *Session) AddGroup(ctx context.Context, name string) (Change, error) {
 	return s.regroup(ctx, func(a *account) (store.Group, error) {
+		switch {
+		case len(name) > maxGroupName:
+			return store.Group{}, ErrGroupName
+		case len(a.groups) >= maxGroups:
+			return store.Group{}, ErrTooMany
+		}
 		return a.makeGroup(name)
 	})
 }
@@ -47,6 +56,9 @@ func (s *Session) RenameGroup(ctx context.Context, id uint32, name string) (Chan
 		g, ok := a.groups[id]
 		if !ok {
 			return g, ErrNoGroup
+		}
+		if len(name) > maxGroupName {
+			return g, ErrGroupName
 		}
 		if err := a.groupName(name); err != nil {
 			return g, err
@@ -105,7 +117,7 @@ func (s *Session) regroup(ctx context.Context, change func(*account) (store.Grou
 }
 
 func (a *account) groupName(name string) error {
-	if name == "" || len(name) > maxGroupName {
+	if name == "" {
 		return ErrGroupName
 	}
 	for _, g := range a.groups {
@@ -120,7 +132,7 @@ func (a *account) makeGroup(name string) (store.Group, error) {
 	if err := a.groupName(name); err != nil {
 		return store.Group{}, err
 	}
-	if len(a.groups) >= maxGroups {
+	if len(a.groups) >= keptGroups {
 		return store.Group{}, ErrTooMany
 	}
 	g := store.Group{ID: 1, GUID: newGUID(), Name: name}

@@ -72,15 +72,7 @@ func (ls Lists) On(l List) []Contact {
 func (s *Session) Lists() Lists {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
-	ls := s.acct.lists()
-	for i, c := range ls.Contacts {
-		if len(s.hidden) > 0 && s.hides(s.acct.find(c.ID)) {
-			ls.Contacts[i].Lists &^= FL
-			ls.Contacts[i].Groups = nil
-		}
-	}
-	ls.Contacts = slices.DeleteFunc(ls.Contacts, func(c Contact) bool { return c.Lists == 0 })
-	return ls
+	return s.fit(s.acct.lists())
 }
 
 func (a *account) lists() Lists {

@@ -84,6 +84,26 @@ func favourites(group string) bool {
 // hides tells whether the client's list does not have c. The lock is held.
 func (s *Session) hides(c *contact) bool { return s.hidden[c.addr()] }
 
+// fit takes out of the account's lists what the client has no room for.
+func (s *Session) fit(ls Lists) Lists {
+	var more []uint32
+	for _, g := range ls.Groups[min(maxGroups, len(ls.Groups)):] {
+		more = append(more, g.ID)
+	}
+	ls.Groups = ls.Groups[:len(ls.Groups)-len(more)]
+	for i := range ls.Contacts {
+		c := &ls.Contacts[i]
+		if len(s.hidden) > 0 && s.hides(s.acct.find(c.ID)) {
+			c.Lists, c.Groups = c.Lists&^FL, nil
+		}
+		if len(more) > 0 {
+			c.Groups = slices.DeleteFunc(c.Groups, func(g uint32) bool { return slices.Contains(more, g) })
+		}
+	}
+	ls.Contacts = slices.DeleteFunc(ls.Contacts, func(c Contact) bool { return c.Lists == 0 })
+	return ls
+}
+
 // full tells whether the client's list has no room. The lock is held.
 func (s *Session) full() bool {
 	most := s.client.MaxContacts
