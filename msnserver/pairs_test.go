@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"nudge/cmd/nudge/e2e/msnclient"
-	"nudge/msnserver/dialect"
 )
 
 var updatePairs = flag.Bool("update-pairs", false, "write what receivers are told in testdata/pairs anew")
@@ -39,9 +38,6 @@ func direct(b *box, t testing.TB) func(context.Context, string) (net.Conn, error
 // ways are all that meet in TestPairs.
 func ways() (ws []way) {
 	for _, v := range msnclient.Versions {
-		if dialect.Named(v.Name) == nil {
-			continue
-		}
 		ws = append(ws, way{v, strings.TrimPrefix(v.Name, "MSNP"), direct})
 	}
 	return ws
@@ -69,7 +65,8 @@ func clientConfig(b *box, t testing.TB, v msnclient.Version, handle string) msnc
 // join makes an account and signs it in.
 func (w way) join(t testing.TB, b *box, role string) *party {
 	t.Helper()
-	p := &party{way: w, handle: role + w.name + "@example.com", name: "I " + role + w.name, caps: 0x10000020}
+	p := &party{way: w, name: fmt.Sprintf("I %s%04s", role, w.name), caps: 0x10000020}
+	p.handle = p.name[2:] + "@example.com"
 	ctx := t.Context()
 	if err := b.hub.CreateAccount(ctx, p.handle, p.name, "123456", true); err != nil {
 		t.Fatal(err)
@@ -220,34 +217,43 @@ func (p *pair) line(e msnclient.Event) string {
 		f = p.shown(f, 5)
 	case e.Cmd == "NLN":
 		f = p.shown(f, 4)
+	case e.Cmd == "IRO":
+		f = p.capable(f, 6)
 	}
 	line := guid.ReplaceAllString(strings.Join(f, " "), "$$ID")
 	line = strings.NewReplacer(p.from.handle, "$WHO", strings.ReplaceAll(p.from.name, " ", "%20"), "$NAME").Replace(line)
 	if e.Body != nil {
-		line += " | " + strings.Trim(strconv.QuoteToASCII(strings.ReplaceAll(string(e.Body), p.from.handle, "$WHO")), `"`)
+		line += " | " + strings.Trim(strconv.QuoteToASCII(strings.NewReplacer(p.from.handle, "$WHO", p.from.name, "$NAME").Replace(string(e.Body))), `"`)
 	}
 	return line
 }
 
-// shown gives a name to the capabilities and the picture in presence, which
-// start at field i, when they are those of the sender: 0 where his version has
-// none. A sender without picture shows none, but the versions from 10 to 13 are
-// given an empty one (MSNP.md K.13).
-func (p *pair) shown(f []string, i int) []string {
-	caps, object := "0", ""
+// capable gives a name to the capabilities in field i when they are those of the
+// sender: 0 where his version has none.
+func (p *pair) capable(f []string, i int) []string {
+	caps := "0"
 	if p.from.Caps() {
 		caps = strconv.FormatUint(uint64(p.from.caps), 10)
 	}
+	if len(f) > i && f[i] == caps {
+		f[i] = "$CAPS"
+	}
+	return f
+}
+
+// shown is capable for presence, where a picture may follow. A sender without
+// one shows none, but the versions from 10 to 13 are given an empty one
+// (MSNP.md K.13).
+func (p *pair) shown(f []string, i int) []string {
+	f = p.capable(f, i)
+	object := ""
 	if p.from.Picture() {
 		object = strings.ReplaceAll(url.QueryEscape(picture), "+", "%20")
 	} else if p.to.Version != msnclient.MSNP9 {
 		object = "%3Cmsnobj%2F%3E"
 	}
-	if len(f) > i && f[i] == caps {
-		f[i] = "$CAPS"
-		if p.to.Picture() && strings.Join(f[i+1:], " ") == object {
-			f = append(f[:i+1], "[$PICTURE]")
-		}
+	if p.to.Picture() && len(f) > i && strings.Join(f[i+1:], " ") == object {
+		f = append(f[:i+1], "[$PICTURE]")
 	}
 	return f
 }
