@@ -274,7 +274,7 @@ func TestRender(t *testing.T) {
 		{"MSNP8", im.Message{Text: "hi", Name: "Eve", Rel: im.Rel{Kind: im.Edit}}, plain + "\r\n* Eve corrected: hi"},
 		{"MSNP8", im.Message{Rel: im.Rel{Kind: im.Retract}}, plain + "\r\n* Bob deleted a message"},
 		{"MSNP8", im.Message{Text: "hi", Rel: im.Rel{Kind: im.Retract}}, plain + "\r\n* Bob deleted: \"hi\""},
-		{"MSNP8", im.Message{Text: "👍", Rel: im.Rel{Kind: im.React}}, plain + "\r\n* Bob reacted 👍"},
+		{"MSNP8", im.Message{Text: "👍", Rel: im.Rel{Kind: im.React}}, plain + "\r\n* Bob reacted (Y)"},
 		{"MSNP8", im.Message{Text: "key came", Rel: im.Rel{Kind: im.Resolve}}, plain + "\r\nkey came"},
 		{"MSNP8", im.Message{Text: "http://box/m/x", File: &im.File{Name: "a.jpg", Size: 1234567}}, plain + "\r\n* Bob sent a file: a.jpg (1.2 MB)\r\nhttp://box/m/x"},
 		{"MSNP8", im.Message{File: &im.File{Name: "a.jpg"}}, plain + "\r\n* Bob sent a file: a.jpg"},

@@ -186,12 +186,7 @@ const maxGroupName = 61
 
 // EscapeGroup writes a group name as an argument, cut to what clients take.
 func EscapeGroup(name string) string {
-	e := wire.Escape(strings.ToValidUTF8(name, "?"))
-	for len(e) > maxGroupName {
-		name = dropLast(name)
-		e = wire.Escape(strings.ToValidUTF8(name, "?"))
-	}
-	return e
+	return escapeCut(name, maxGroupName)
 }
 
 func setting2(verb, trid string, version uint64, value string) wire.Command {

@@ -45,7 +45,7 @@ func (d *Dialect) Render(m im.Message, speaker string) [][]byte {
 		before += m.Name + ": "
 	}
 	var out [][]byte
-	for _, part := range splitText(before+text, maxText) {
+	for _, part := range splitText(legible(before+text), maxText) {
 		p := wire.NewMessage("text/plain; charset=UTF-8")
 		if f := format(m); f != "" && d.Fonts {
 			p.Add("X-MMS-IM-Format", f)

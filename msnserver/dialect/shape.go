@@ -33,14 +33,24 @@ const maxName = 387
 // EscapeName writes a friendly name as an argument: valid UTF-8, cut to what
 // clients take. fallback stands in for an empty name.
 func EscapeName(name, fallback string) string {
-	name = strings.TrimSpace(strings.ToValidUTF8(name, "?"))
+	name = strings.TrimSpace(name)
 	if name == "" {
 		name = fallback
 	}
-	e := wire.Escape(name)
-	for len(e) > maxName {
-		name = dropLast(name)
-		e = wire.Escape(name)
+	return escapeCut(name, maxName)
+}
+
+// escapeCut writes text as one argument of at most most bytes. It is cut between
+// characters, and what a person would call one stays whole.
+func escapeCut(text string, most int) string {
+	text = legible(strings.ToValidUTF8(text[:min(len(text), 4*most)], "?"))
+	for len(text) > most { // escaping makes nothing shorter
+		text = dropLast(text)
+	}
+	e := wire.Escape(text)
+	for len(e) > most {
+		text = dropLast(text)
+		e = wire.Escape(text)
 	}
 	return e
 }

@@ -1,0 +1,72 @@
+package dialect
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"nudge/bridge/im"
+	"nudge/msnserver/wire"
+)
+
+var emojis = map[string]string{
+	"plain, ünï, 日本語, ♥ ♪ ☺": "plain, ünï, 日本語, ♥ ♪ ☺",
+	"hi 🙂":                   "hi :)",
+	"👍🏽 👎":                   "(Y) (N)",
+	"I ❤️ you":               "I (L) you",
+	"🎉🎉":                     ":party_popper::party_popper:",
+	"☎️ ☎":                   "(T) ☎",
+	"🇩🇪🇫🇷 🇩":                 ":flag_de::flag_fr: D",
+	"👩‍💻":                    ":woman::personal_computer:",
+	"🤷🏽‍♂️ 🤷‍♀️ ♀":           ":shrug: :shrug: ♀",
+	"3️⃣":                    "3",
+	"🏴\U000e0067\U000e007f":  ":waving_black_flag:",
+	"می‌خواهم ശ്രീ क्ष क्‍ष": "می‌خواهم ശ്രീ क्ष क्‍ष", // joiners of scripts stay
+	"\U0001faff":                 "?",
+	"a\u200d🙂":                   "a:)",
+	strings.Repeat("🙂", 3) + "!": ":):):)!",
+}
+
+func TestLegible(t *testing.T) {
+	for in, want := range emojis {
+		if got := legible(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+	d := Named("MSNP8")
+	m := im.Message{Text: "well 👍", Name: "Eve 🎉"}
+	if got := string(d.Render(m, "")[0]); !strings.HasSuffix(got, "\r\n\r\nEve :party_popper:: well (Y)") {
+		t.Errorf("rendered as %q", got)
+	}
+	raw := []byte("Content-Type: text/plain; charset=UTF-8\r\n\r\n👍")
+	if got := d.Render(im.Message{Text: "👍", Raw: raw}, "")[0]; string(got) != string(raw) {
+		t.Errorf("what an MSN client wrote became %q", got)
+	}
+	if got := EscapeName("Eve 👍", ""); got != "Eve%20(Y)" {
+		t.Errorf("a name became %q", got)
+	}
+	if got := EscapeGroup("Pals 👍"); got != "Pals%20(Y)" {
+		t.Errorf("a group became %q", got)
+	}
+}
+
+func FuzzLegible(f *testing.F) {
+	for in := range emojis {
+		f.Add(in)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		valid := utf8.ValidString(s)
+		got := legible(s)
+		if valid && !utf8.ValidString(got) || strings.IndexFunc(got, emoji) >= 0 {
+			t.Fatalf("%q became %q", s, got)
+		}
+		for name, most := range map[string]int{EscapeName(s, "x"): maxName, EscapeGroup(s): maxGroupName} {
+			if len(name) > most || !utf8.ValidString(name) || strings.ContainsAny(name, " \r\n") {
+				t.Fatalf("%q became the name %q", s, name)
+			}
+			if name != "" && wire.Escape(wire.Unescape(name)) != name {
+				t.Fatalf("%q became the name %q, which reads as %q", s, name, wire.Unescape(name))
+			}
+		}
+	})
+}
