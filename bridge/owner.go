@@ -21,7 +21,8 @@ const maxPassword = 16
 // AccountInfo is an account as the owner sees it.
 type AccountInfo struct {
 	Handle, Name string
-	MD5          bool // may sign in with MSNP2–7
+	MD5          bool   // may sign in with MSNP2–7
+	CodePage     string // of the clients that name none, "" for Western European
 	Created      time.Time
 	Status       im.Status
 	Client       Client // the newest session, zero when signed off
@@ -184,7 +185,7 @@ func (h *Hub) AccountList() []AccountInfo {
 	h.mu.Lock()
 	var all []AccountInfo
 	for _, a := range h.accounts {
-		in := AccountInfo{Handle: a.rec.Handle, Name: a.rec.Name, MD5: a.rec.MD5, Created: a.rec.Created, Status: a.shown().Status, Contacts: a.count(FL)}
+		in := AccountInfo{Handle: a.rec.Handle, Name: a.rec.Name, MD5: a.rec.MD5, CodePage: a.rec.Settings[codePage], Created: a.rec.Created, Status: a.shown().Status, Contacts: a.count(FL)}
 		if n := len(a.sessions); n > 0 {
 			in.Client = a.sessions[n-1].client
 		}

@@ -155,10 +155,7 @@ func (s *Session) sayHidden() {
 	if len(s.hidden) == 0 || a.rec.Settings[key] != "" || voice == nil || !voice.on(FL) {
 		return
 	}
-	if a.rec.Settings == nil {
-		a.rec.Settings = map[string]string{}
-	}
-	a.rec.Settings[key] = time.Now().UTC().Format(time.DateOnly)
+	a.setting(key, time.Now().UTC().Format(time.DateOnly))
 	a.hub.put(store.Soon, a)
 	a.receive(voice.addr(), voice.Name, im.Message{Conv: voice.ID, From: voice.addr(), At: time.Now(), Kind: im.Notice, Text: fmt.Sprintf(
 		"You have %d contacts. This version of Messenger takes %s, so it shows your favourites and the people you talked to last. "+

@@ -64,6 +64,8 @@ func TestAccountsWithoutABox(t *testing.T) {
 	nudge(t, "", "--data", dir, "user", "set", "bob@home.lan", "md5", "on", "--password", "sesame").want(t, exitOK)
 	nudge(t, "", "--data", dir, "user", "set", "bob@home.lan", "md5", "maybe").want(t, exitUsage)
 	nudge(t, "", "--data", dir, "user", "set", "bob@home.lan", "name", "Bob B.").want(t, exitOK)
+	nudge(t, "", "--data", dir, "user", "set", "bob@home.lan", "code-page", "windows-1251").want(t, exitOK, "windows-1251")
+	nudge(t, "", "--data", dir, "user", "set", "bob@home.lan", "code-page", "latin-99").want(t, exitFailed, "koi8-r")
 	nudge(t, "", "--data", dir, "user", "passwd", "bob@home.lan").want(t, exitOK, "Password: ")
 	nudge(t, "", "--data", dir, "contact", "add", "bob@home.lan", "alice@hotmail.com").want(t, exitOK)
 	nudge(t, "", "--data", dir, "contact", "list", "bob@home.lan").want(t, exitOK, "alice@hotmail.com  Alice  -        FL AL")

@@ -127,13 +127,14 @@ func (c userPasswd) Run(e *env) error {
 
 type userSet struct {
 	Handle string `arg:""`
-	Key    string `arg:"" enum:"name,md5" help:"name or md5."`
-	Value  string `arg:"" help:"The new name; on or off."`
+	Key    string `arg:"" enum:"name,md5,code-page" help:"name, md5 or code-page."`
+	Value  string `arg:"" help:"The new name; on or off; the code page of a PC whose Messenger is too old to name it."`
 	passwordFlags
 }
 
 func (userSet) Help() string {
-	return "md5 on lets MSN Messenger 1.0 to 4.6 sign in and needs the account's password. Examples:\n\n" +
+	return "md5 on lets MSN Messenger 1.0 to 4.6 sign in and needs the account's password. code-page is for MSN Messenger 1.0 to 2.2 on a Windows that is not Western European. Examples:\n\n" +
+		"\tnudge user set alice@hotmail.com code-page windows-1251\n" +
 		"\tnudge user set alice@hotmail.com name \"Alice B.\"\n\tnudge user set alice@hotmail.com md5 on --password opensesame"
 }
 
@@ -142,6 +143,8 @@ func (c userSet) Run(e *env) error {
 	switch {
 	case c.Key == "name":
 		change.Name = &c.Value
+	case c.Key == "code-page":
+		change.CodePage = &c.Value
 	case c.Value != "on" && c.Value != off:
 		return usage("md5 can't be %q; choose on or off", c.Value)
 	default:

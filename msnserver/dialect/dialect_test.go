@@ -368,7 +368,7 @@ var payloads = []struct {
 
 func TestParse(t *testing.T) {
 	for _, p := range payloads {
-		got, ok := Parse([]byte(p.in))
+		got, ok := Parse([]byte(p.in), "")
 		if m, isMessage := got.(im.Message); isMessage {
 			if string(m.Raw) != p.in {
 				t.Errorf("%q: Raw is %q", p.in, m.Raw)
@@ -380,7 +380,7 @@ func TestParse(t *testing.T) {
 			t.Errorf("%q: %+v, %v, want %+v", p.in, got, ok, p.want)
 		}
 	}
-	if got, ok := Parse(TypingNote("bob@example.com")); !ok || got != (im.Typing{On: true}) {
+	if got, ok := Parse(TypingNote("bob@example.com"), ""); !ok || got != (im.Typing{On: true}) {
 		t.Errorf("our own typing note reads as %+v", got)
 	}
 }
@@ -390,7 +390,7 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(p.in))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		ev, _ := Parse(b)
+		ev, _ := Parse(b, "windows-1251")
 		m, ok := ev.(im.Message)
 		if !ok {
 			return

@@ -14,8 +14,9 @@ import (
 // Parse reads the payload of a client's MSG: an im.Typing, or an im.Message
 // whose Raw is the payload itself. What means nothing to a network (pictures,
 // invitations, capabilities) is a message with Raw alone. ok is false for a
-// payload that is no message at all.
-func Parse(payload []byte) (ev im.Event, ok bool) {
+// payload that is no message at all. page is the encoding of a client that names
+// none, "" for Western European.
+func Parse(payload []byte, page string) (ev im.Event, ok bool) {
 	m, ok := wire.ParseMessage(payload)
 	if !ok {
 		return nil, false
@@ -33,7 +34,7 @@ func Parse(payload []byte) (ev im.Event, ok bool) {
 	case "application/x-msnmsgrp2p", "text/x-msmsgsinvite":
 		msg.Offer = offer(m)
 	case "text/plain":
-		msg.Text = decode(m.Body, m.Param("Content-Type", "charset"))
+		msg.Text = lines(decode(m.Body, m.Param("Content-Type", "charset"), fontPage(m.Param(formatField, "CS"), page)))
 		msg.Style = style(m)
 		if act, found := strings.CutPrefix(msg.Text, "/me "); found {
 			msg.Kind, msg.Text = im.Emote, act
@@ -59,23 +60,57 @@ func datacast(m wire.Message, msg *im.Message) {
 	}
 }
 
-// decode turns a body into text with LF between lines. Without a charset it is
-// ISO-8859-1, but several clients leave the word out and mean UTF-8: so what
-// reads as UTF-8 is taken as that (MSNP.md A.6). An unknown charset is treated
-// in the same way.
-func decode(body []byte, charset string) string {
+// fontPages are the encodings that a font's character set stands for (CS of
+// X-MMS-IM-Format, MSNP.md D.1). 0 and 1 are those of the client's Windows.
+var fontPages = map[string]string{
+	"80": "shift_jis", "81": "euc-kr", "86": "gbk", "88": "big5", "a1": "windows-1253", "a2": "windows-1254", "a3": "windows-1258",
+	"b1": "windows-1255", "b2": "windows-1256", "ba": "windows-1257", "cc": "windows-1251", "de": "windows-874", "ee": "windows-1250",
+}
+
+// fontPage is the encoding that a font points to, page when to none. Russian
+// without Windows is KOI8, in the same fonts.
+func fontPage(cs, page string) string {
+	font := fontPages[strings.ToLower(cs)]
+	if font == "" || font == "windows-1251" && strings.HasPrefix(page, "koi8") {
+		return page
+	}
+	return font
+}
+
+// decode makes text of bytes in one of these encodings, the first that is known.
+// When charset, which the client gave, is not, what reads as UTF-8 is taken as
+// that: several clients leave the word out and mean it. The last resort is
+// ISO-8859-1 (MSNP.md A.6).
+func decode(b []byte, charset, page string) string {
 	enc, err := htmlindex.Get(charset)
-	if err != nil || charset == "" {
-		enc, _ = htmlindex.Get("iso-8859-1")
-		if utf8.Valid(body) {
-			enc, _ = htmlindex.Get("utf-8")
-		}
+	if err != nil && utf8.Valid(b) {
+		enc, err = htmlindex.Get("utf-8")
 	}
-	text, err := enc.NewDecoder().Bytes(body)
 	if err != nil {
-		text = bytes.ToValidUTF8(body, []byte("?"))
+		enc, err = htmlindex.Get(page)
 	}
-	return strings.Map(printable, lineEnds.Replace(string(text)))
+	if err != nil {
+		enc, _ = htmlindex.Get("iso-8859-1")
+	}
+	text, err := enc.NewDecoder().Bytes(b)
+	if err != nil {
+		text = bytes.ToValidUTF8(b, []byte("?"))
+	}
+	return string(text)
+}
+
+// lines has LF between lines, and nothing that XML forbids.
+func lines(text string) string { return strings.Map(printable, lineEnds.Replace(text)) }
+
+// Text reads an argument that a person wrote: a name. It is UTF-8, but programs
+// of the first years use the encoding of their system.
+func Text(arg, page string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\r' {
+			return r
+		}
+		return printable(r)
+	}, decode([]byte(wire.Unescape(arg)), "", page))
 }
 
 // printable drops the control characters that XML forbids.
@@ -86,15 +121,17 @@ func printable(r rune) rune {
 	return r
 }
 
+// formatField is the header about font and colour.
+const formatField = "X-MMS-IM-Format"
+
 // style reads X-MMS-IM-Format.
 func style(m wire.Message) (s im.Style) {
-	const field = "X-MMS-IM-Format"
-	if m.Get(field) == "" {
+	if m.Get(formatField) == "" {
 		return s
 	}
-	s.Font = strings.Map(printable, strings.ToValidUTF8(wire.Unescape(m.Param(field, "FN")), "?"))
-	s.Effects = effects(m.Param(field, "EF"))
-	if c := m.Param(field, "CO"); c != "" {
+	s.Font = strings.Map(printable, strings.ToValidUTF8(wire.Unescape(m.Param(formatField, "FN")), "?"))
+	s.Effects = effects(m.Param(formatField, "EF"))
+	if c := m.Param(formatField, "CO"); c != "" {
 		if c = swapColor(c); c != "0" {
 			s.Color = strings.Repeat("0", 6-len(c)) + c
 		}

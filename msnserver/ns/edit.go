@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"nudge/bridge"
 	"nudge/msnserver/conn"
@@ -179,10 +178,13 @@ func (s *Session) rem(cmd wire.Command) error {
 	return nil
 }
 
+// text reads a name that the user wrote.
+func (s *Session) text(arg string) string { return dialect.Text(arg, s.user.CodePage()) }
+
 // rea changes the own name or that of a contact (MSNP.md B.9.4).
 func (s *Session) rea(cmd wire.Command) error {
-	d, who, name := s.Dialect(), cmd.Arg(1), wire.Unescape(cmd.Arg(2))
-	if len(cmd.Arg(2)) > maxName || !utf8.ValidString(name) {
+	d, who, name := s.Dialect(), cmd.Arg(1), s.text(cmd.Arg(2))
+	if len(cmd.Arg(2)) > maxName {
 		return s.refuse(cmd, bridge.ErrName)
 	}
 	if strings.EqualFold(who, s.user.Person().ID) {

@@ -1,25 +1,22 @@
 package ns
 
 import (
-	"unicode/utf8"
-
 	"nudge/bridge"
 	"nudge/msnserver/dialect"
 	"nudge/msnserver/wire"
 )
 
 // groupName reads a group's name (MSNP.md A.5).
-func groupName(arg string) (string, error) {
-	name := wire.Unescape(arg)
-	if len(arg) > maxGroup || !utf8.ValidString(name) {
+func (s *Session) groupName(arg string) (string, error) {
+	if len(arg) > maxGroup {
 		return "", bridge.ErrGroupName
 	}
-	return name, nil
+	return s.text(arg), nil
 }
 
 // adg makes a group (MSNP.md B.9.3).
 func (s *Session) adg(cmd wire.Command) error {
-	name, err := groupName(cmd.Arg(1))
+	name, err := s.groupName(cmd.Arg(1))
 	if err != nil {
 		return s.refuse(cmd, err)
 	}
@@ -53,7 +50,7 @@ func (s *Session) reg(cmd wire.Command) error {
 	if err != nil {
 		return s.refuse(cmd, err)
 	}
-	name, err := groupName(cmd.Arg(2))
+	name, err := s.groupName(cmd.Arg(2))
 	if err != nil {
 		return s.refuse(cmd, err)
 	}

@@ -3,7 +3,6 @@ package ns
 import (
 	"errors"
 	"strings"
-	"unicode/utf8"
 
 	"nudge/bridge"
 	"nudge/msnserver/dialect"
@@ -95,8 +94,8 @@ func (s *Session) sbp(cmd wire.Command) error {
 
 // ownName is PRP MFN, which changes the user's name (MSNP.md B.9.4).
 func (s *Session) ownName(cmd wire.Command) error {
-	name := wire.Unescape(cmd.Arg(2))
-	if len(cmd.Arg(2)) > maxName || !utf8.ValidString(name) {
+	name := s.text(cmd.Arg(2))
+	if len(cmd.Arg(2)) > maxName {
 		return s.refuse(cmd, bridge.ErrName)
 	}
 	version, err := s.user.SetName(name)

@@ -31,6 +31,7 @@ type Seat struct {
 	*conn.Conn
 	hub  *bridge.Hub
 	seat *bridge.Seat // reader's
+	page string       // reader's: in which the client writes when it does not say
 
 	idle  *time.Timer        // hangs up on a silent conversation
 	quiet atomic.Bool        // it did
@@ -114,7 +115,7 @@ func (s *Seat) seated(seat *bridge.Seat, trid string, err error) error {
 	if err != nil {
 		return s.refuse(trid, err)
 	}
-	s.seat = seat
+	s.seat, s.page = seat, seat.CodePage()
 	s.SignedIn()
 	return nil
 }
@@ -157,7 +158,7 @@ func (s *Seat) msg(cmd wire.Command) error {
 		done(bridge.ErrAlone) // an empty MSG is poison to some clients
 		return nil
 	}
-	ev, ok := dialect.Parse(cmd.Payload)
+	ev, ok := dialect.Parse(cmd.Payload, s.page)
 	if !ok {
 		ev = im.Message{Raw: cmd.Payload}
 	}

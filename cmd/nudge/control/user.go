@@ -15,7 +15,8 @@ import (
 type User struct {
 	Handle   string    `json:"handle"`
 	Name     string    `json:"name,omitempty"`
-	MD5      bool      `json:"md5"` // may sign in with MSN 1.0 to 4
+	MD5      bool      `json:"md5"`                 // may sign in with MSN 1.0 to 4
+	CodePage string    `json:"code_page,omitempty"` // in which its oldest clients write
 	Created  time.Time `json:"created"`
 	Status   string    `json:"status"`
 	Client   string    `json:"client,omitempty"`   // what it is signed in with
@@ -46,6 +47,7 @@ type UserChange struct {
 	Handle   string  `json:"handle"`
 	Name     *string `json:"name,omitempty"`
 	MD5      *bool   `json:"md5,omitempty"`
+	CodePage *string `json:"code_page,omitempty"` // "" for Western European
 	Password string  `json:"password,omitempty"`
 }
 
@@ -111,7 +113,7 @@ func (b *Box) userList(context.Context, Done) ([]User, error) {
 	users := []User{}
 	for _, a := range b.Hub.AccountList() {
 		users = append(users, User{
-			Handle: a.Handle, Name: a.Name, MD5: a.MD5, Created: a.Created, Status: statusWord(a.Status),
+			Handle: a.Handle, Name: a.Name, MD5: a.MD5, CodePage: a.CodePage, Created: a.Created, Status: statusWord(a.Status),
 			Client: a.Client.Program, Protocol: a.Client.Proto, Address: a.Client.Remote,
 			Contacts: a.Contacts, Waiting: a.Waiting,
 		})
@@ -127,6 +129,11 @@ func (b *Box) userSet(ctx context.Context, c UserChange) (Done, error) {
 	}
 	if c.MD5 != nil {
 		if err := b.Hub.SetMD5(ctx, c.Handle, *c.MD5, c.Password); err != nil {
+			return Done{}, err
+		}
+	}
+	if c.CodePage != nil {
+		if err := b.Hub.SetCodePage(ctx, c.Handle, *c.CodePage); err != nil {
 			return Done{}, err
 		}
 	}
