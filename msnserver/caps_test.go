@@ -18,6 +18,9 @@ import (
 func TestManyContacts(t *testing.T) {
 	for _, v := range msnclient.Versions {
 		for _, n := range []int{300, 700} {
+			if n > 300 && v.Cap() < 300 {
+				continue // 300 are too many already
+			}
 			t.Run(fmt.Sprintf("%s/%d", v.Name, n), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) { manyContacts(t, v, n) })

@@ -14,7 +14,27 @@ import (
 // rival plays what other servers stumbled over (SERVERS.md §6) with one version.
 type rival struct {
 	*player
-	d *dialect.Dialect
+	d    *dialect.Dialect
+	made map[string]bool // accounts
+}
+
+// account makes an account unless it is there. A row has those that it needs:
+// hashing passwords takes its time.
+func (r *rival) account(handle string) {
+	r.t.Helper()
+	if handle = strings.ToLower(handle); !r.made[handle] {
+		r.made[handle] = true
+		name, _, _ := strings.Cut(handle, "@")
+		r.play("user " + handle + " " + strings.ToUpper(name[:1]) + name[1:] + " 123456 md5")
+	}
+}
+
+// friends are alice and bob.
+func (r *rival) friends() {
+	r.t.Helper()
+	r.account("alice@example.com")
+	r.account("bob@example.com")
+	r.play("friends alice@example.com bob@example.com")
 }
 
 // play plays lines of a transcript. $V is the version, $ADD the command that
@@ -49,6 +69,7 @@ func (r *rival) until(name, prefix string) wire.Command {
 // in signs a client in; show makes it visible too.
 func (r *rival) in(name, handle string) {
 	r.t.Helper()
+	r.account(handle)
 	r.play(name + "> VER 1 $V\n" + name + "< VER 1 $V")
 	if r.d.Tickets {
 		r.kept["ticket"] = r.box.srv.tickets.Issue(strings.ToLower(handle))
@@ -79,6 +100,7 @@ func (r *rival) alive(name string) {
 // places in it.
 func (r *rival) talk() {
 	r.t.Helper()
+	r.friends()
 	r.show("A", "alice@example.com")
 	r.show("B", "bob@example.com")
 	r.play("A> XFR 6 SB")
@@ -181,6 +203,7 @@ var rivalRows = []struct {
 		r.play("A> URL 7 INBOX\nA< URL 7 *")
 	}},
 	{"11 LST is answered", func(d *dialect.Dialect) bool { return d.Knows("LST") }, func(r *rival) {
+		r.friends()
 		r.in("A", "alice@example.com")
 		r.play(`A> LST 5 FL
 			A< LST 5 FL ${v} 1 1 bob@example.com Bob*
@@ -200,6 +223,7 @@ var rivalRows = []struct {
 		r.alive("A")
 	}},
 	{"12 BL while on AL is 219", nil, func(r *rival) {
+		r.friends()
 		r.in("A", "alice@example.com")
 		who := "bob@example.com bob@example.com"
 		if !r.d.Knows("ADD") {
@@ -234,6 +258,7 @@ var rivalRows = []struct {
 			A< QRY 5`)
 	}},
 	{"18 the challenge does not tell whether an account exists", func(d *dialect.Dialect) bool { return d.MD5 }, func(r *rival) {
+		r.account("alice@example.com")
 		r.play(`A> VER 1 $V
 			A< VER 1 $V
 			B> VER 1 $V
@@ -293,6 +318,7 @@ var rivalRows = []struct {
 			A<EOF`)
 	}},
 	{"right: a wrong password is 911 like an unknown account", nil, func(r *rival) {
+		r.account("alice@example.com")
 		for i, handle := range []string{"alice@example.com", "nobody@example.com"} {
 			c := fmt.Sprint("A", i)
 			way := "MD5"
@@ -311,6 +337,7 @@ var rivalRows = []struct {
 		r.alive("B")
 	}},
 	{"right: a call to somebody offline is 217", nil, func(r *rival) {
+		r.friends()
 		r.show("A", "alice@example.com")
 		r.play(`A> XFR 6 SB
 			A< XFR 6 SB 192.0.2.1:1863 CKI ${cookie}
@@ -359,11 +386,8 @@ func TestRivals(t *testing.T) {
 				t.Run(row.name, func(t *testing.T) {
 					t.Parallel()
 					synctest.Test(t, func(t *testing.T) {
-						r := &rival{&player{t: t, box: newBox(t), clients: map[string]*client{}, kept: map[string]string{}}, d}
-						r.play(`user alice@example.com Alice 123456 md5
-							user bob@example.com Bob 123456 md5
-							friends alice@example.com bob@example.com`)
-						row.run(r)
+						p := &player{t: t, box: newBox(t), clients: map[string]*client{}, kept: map[string]string{}}
+						row.run(&rival{p, d, map[string]bool{}})
 					})
 				})
 			}

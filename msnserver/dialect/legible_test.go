@@ -21,7 +21,7 @@ var emojis = map[string]string{
 	"🤷🏽‍♂️ 🤷‍♀️ ♀":           ":shrug: :shrug: ♀",
 	"3️⃣":                    "3",
 	"🏴\U000e0067\U000e007f":  ":waving_black_flag:",
-	"می‌خواهم ശ്രീ क्ष क्‍ष": "می‌خواهم ശ്രീ क्ष क्‍ष", // joiners of scripts stay
+	"\u0645\u06cc\u200c\u062e \u0915\u094d\u200d\u0937": "\u0645\u06cc\u200c\u062e \u0915\u094d\u200d\u0937", // joiners of scripts stay
 	"\U0001faff":                 "?",
 	"a\u200d🙂":                   "a:)",
 	strings.Repeat("🙂", 3) + "!": ":):):)!",
