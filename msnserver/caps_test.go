@@ -208,3 +208,42 @@ func (c *crowd) talk() {
 	})
 	c.check(err)
 }
+
+// TestGroupLimits makes as many groups as there may be, with names as long as
+// they may be, which is measured as it goes over the wire.
+func TestGroupLimits(t *testing.T) {
+	for _, v := range msnclient.Versions {
+		if !v.Groups() {
+			continue
+		}
+		t.Run(v.Name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c := &crowd{t: t, b: newBox(t), v: v}
+				ctx := t.Context()
+				c.check(c.b.hub.CreateAccount(ctx, crowded, "Alice", "123456", true))
+				c.signIn()
+				fits, long := strings.Repeat("a b", 12)+"x", strings.Repeat("a b", 12)+"xy" // 61 and 62 bytes, a blank being three
+				if _, err := c.client.AddGroup(ctx, long); msnclient.Code(err) != "229" {
+					t.Errorf("a name that is too long: %v", err)
+				}
+				id, err := c.client.AddGroup(ctx, fits)
+				c.check(err)
+				if err := c.client.RenameGroup(ctx, id, long); msnclient.Code(err) != "229" {
+					t.Errorf("renamed to a name that is too long: %v", err)
+				}
+				for i := range 29 {
+					_, err := c.client.AddGroup(ctx, fmt.Sprint("Group ", i))
+					c.check(err)
+				}
+				if _, err := c.client.AddGroup(ctx, "one more"); msnclient.Code(err) != "223" {
+					t.Errorf("the 31st group: %v", err)
+				}
+				c.signIn()
+				if len(c.lists.Groups) != 30 || c.lists.Groups[id] != fits {
+					t.Errorf("%d groups, %s is %q", len(c.lists.Groups), id, c.lists.Groups[id])
+				}
+			})
+		})
+	}
+}

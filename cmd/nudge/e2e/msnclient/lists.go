@@ -96,6 +96,10 @@ func (c *Client) sync(ctx context.Context, have Lists) (Lists, bool, error) {
 	last := e
 	if !v.counted() || r.contacts+r.groups > 0 {
 		last, err = c.Log.Wait(ctx, from, func(e Event) bool { return e.Chat == nil && r.take(e) })
+	} else if err = c.Ping(ctx); err == nil { // nothing says where it ends
+		for _, e := range c.Log.Since(from) {
+			r.take(e)
+		}
 	}
 	if err == nil && last.Cmd == Closed {
 		err = fmt.Errorf("the connection ended: %s", last.Args[0])
