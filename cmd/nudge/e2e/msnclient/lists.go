@@ -84,9 +84,6 @@ func (c *Client) sync(ctx context.Context, have Lists) (Lists, bool, error) {
 		return have, true, nil
 	}
 	if v.counted() {
-		if len(e.Args) != n+3 {
-			return r.lists, false, fmt.Errorf("SYN without numbers: %v", e)
-		}
 		if err := r.promised(e.Args[1:]); err != nil {
 			return r.lists, false, err
 		}
@@ -145,6 +142,9 @@ var stamp = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+-\d\d:\d\d$`
 
 // promised reads version and numbers of a SYN.
 func (r *listReader) promised(args []string) (err error) {
+	if len(args) != len(r.lists.Version)+2 {
+		return fmt.Errorf("SYN without numbers: %q", args)
+	}
 	for _, v := range r.lists.Version {
 		if r.version.ids() && !stamp.MatchString(v) {
 			return fmt.Errorf("no time of change: %q", v)

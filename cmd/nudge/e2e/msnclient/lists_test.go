@@ -1,6 +1,7 @@
 package msnclient
 
 import (
+	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -69,9 +70,15 @@ func read(v Version, text string) (l Lists, err error) {
 	var r *listReader
 	for line := range strings.Lines(text) {
 		f := strings.Fields(line)
+		if len(f) == 0 {
+			return l, errors.New("an empty line")
+		}
 		e := Event{Cmd: f[0], Args: f[1:], Line: strings.TrimSuffix(line, "\n")}
 		if err := s.check(e); err != nil {
 			return l, err
+		}
+		if r == nil && e.Cmd != "SYN" {
+			return l, errors.New("no SYN")
 		}
 		if r == nil {
 			n := 1
@@ -89,6 +96,9 @@ func read(v Version, text string) (l Lists, err error) {
 		if r.take(e) && r.err != nil {
 			return l, r.err
 		}
+	}
+	if r == nil {
+		return l, errors.New("nothing")
 	}
 	return r.lists, s.check(Event{Cmd: "OUT", Line: "OUT"})
 }
@@ -151,6 +161,21 @@ func TestListsAreChecked(t *testing.T) {
 			}
 		}
 	}
+}
+
+// FuzzLists reads what anybody may send for lists: it must not panic.
+func FuzzLists(f *testing.F) {
+	for i, v := range Versions {
+		f.Add(uint8(i), dump(v))
+	}
+	f.Fuzz(func(t *testing.T, i uint8, text string) {
+		l, err := read(Versions[int(i)%len(Versions)], text)
+		for k, c := range l.Contacts {
+			if err == nil && (c.On == 0 || k != strings.ToLower(c.Handle)) {
+				t.Fatalf("%q gave %+v", text, c)
+			}
+		}
+	})
 }
 
 // TestLines gives each version the lines that came with the next: a client that
