@@ -1,10 +1,16 @@
 package dialect
 
 import (
+	_ "embed"
+	"fmt"
 	"strings"
-
-	"golang.org/x/text/unicode/runenames"
 )
+
+// emojiNames has a line for each emoji: its number and its name. A test keeps it
+// true to Unicode; the whole list of names there would be a megabyte.
+//
+//go:embed emoji.txt
+var emojiNames string
 
 // smileys are the emoji that Messenger draws itself, by what the user would type.
 var smileys = map[rune]string{
@@ -65,11 +71,12 @@ func inLetters(r rune) string {
 	if s := smileys[r]; s != "" {
 		return s
 	}
-	name := runenames.Name(r)
-	if name == "" || name[0] == '<' {
+	_, line, ok := strings.Cut(emojiNames, fmt.Sprintf("\n%x ", r))
+	if !ok {
 		return "?"
 	}
-	return ":" + strings.ReplaceAll(strings.ToLower(name), " ", "_") + ":"
+	name, _, _ := strings.Cut(line, "\n")
+	return ":" + name + ":"
 }
 
 // dressed finds text that may need work.

@@ -1,9 +1,13 @@
 package dialect
 
 import (
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/runenames"
 
 	"nudge/bridge/im"
 	"nudge/msnserver/wire"
@@ -69,4 +73,22 @@ func FuzzLegible(f *testing.F) {
 			}
 		}
 	})
+}
+
+// emoji.txt has the names of Unicode; -update writes it anew.
+func TestEmojiNames(t *testing.T) {
+	var want strings.Builder
+	want.WriteString("# Emoji and their names.\n")
+	for r := rune(0); r <= 0x1faff; r++ {
+		if name := runenames.Name(r); emoji(r) && name != "" && name[0] != '<' {
+			fmt.Fprintf(&want, "%x %s\n", r, strings.ReplaceAll(strings.ToLower(name), " ", "_"))
+		}
+	}
+	if *update {
+		if err := os.WriteFile("emoji.txt", []byte(want.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else if emojiNames != want.String() {
+		t.Error("emoji.txt is not what Unicode says; write it anew with -update")
+	}
 }
