@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -449,6 +450,33 @@ func TestForeignMessageRingsWaitsAndIsNotDoubled(t *testing.T) {
 		_, k = b.signOn("alice@hotmail.com")
 		if inv := of[im.Invitation](k.take()); len(inv) != 0 {
 			t.Errorf("a message that was delivered rings again")
+		}
+	})
+}
+
+// A client that has died is noticed late: what it was given and did not prove
+// must not be overtaken by what comes for the next one.
+func TestNewMessageDoesNotOvertakeUnprovedOnes(t *testing.T) {
+	on(t, func(t *testing.T, b *box) {
+		first, dead := guestSeat(t, b)
+		dead.proves = false
+		b.in(says("1", "bob@wire.test", "one"), says("2", "bob@wire.test", "two"))
+		if got := dead.texts(); !slices.Equal(got, []string{"one", "two"}) {
+			t.Fatalf("delivered %q", got)
+		}
+		k := &sink{proves: true}
+		next := must(b.Open(must(first.session.Cookie()), "alice@hotmail.com", k, func(im.Person) {}))
+		if err := next.Call("bob@wire.test", func(uint32) {}); err != nil {
+			t.Fatal(err)
+		}
+		b.in(says("3", "bob@wire.test", "three"))
+		if got := k.texts(); len(got) != 0 {
+			t.Errorf("%q overtake what the first client has not proved", got)
+		}
+		first.Leave(false)
+		dead.settle(false)
+		if got := k.texts(); !slices.Equal(got, []string{"one", "two", "three"}) {
+			t.Errorf("the next client gets %q", got)
 		}
 	})
 }

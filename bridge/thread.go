@@ -24,9 +24,9 @@ type thread struct {
 
 // parcel is one message on its way to a client.
 type parcel struct {
-	seq  uint64
-	msg  im.Message
-	busy bool // a client has it and did not prove it yet
+	seq uint64
+	msg im.Message
+	at  *Seat // the client that has it and did not prove it yet, nil when none has
 }
 
 // ringTime is how long a client may take to answer an invitation (MSNP.md
@@ -85,24 +85,30 @@ func (a *account) acquaint(who im.Addr, name string) *contact {
 }
 
 // pump hands every waiting parcel to the client that is in a session with the
-// contact, or asks a signed-on client to open one.
+// contact, or asks a signed-on client to open one. While the client before it,
+// which may be gone, has not proved an older one, what is newer waits: it must
+// not overtake.
 func (t *thread) pump() {
 	c := t.acct.contacts[t.with]
 	if c == nil || t.acct.waiting {
 		return
 	}
 	if t.seat == nil {
-		if slices.ContainsFunc(t.parcels, func(p *parcel) bool { return !p.busy }) {
+		if slices.ContainsFunc(t.parcels, func(p *parcel) bool { return p.at == nil }) {
 			t.call(c)
 		}
 		return
 	}
 	who := t.acct.show(c).Addr
 	for _, p := range t.parcels {
-		if p.busy {
+		switch p.at {
+		case nil:
+		case t.seat:
 			continue
+		default:
+			return
 		}
-		p.busy = true
+		p.at = t.seat
 		m := p.msg
 		m.From, m.Conv = who, who.ID
 		m.Late = m.At.Before(t.seat.session.since) || time.Since(m.At) > lateAfter
@@ -159,11 +165,13 @@ func (t *thread) settle(p *parcel, ok bool) {
 	h := t.acct.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !ok {
-		p.busy = false
+	defer func() {
 		if t.acct.threads[t.with] == t {
 			t.pump()
 		}
+	}()
+	if !ok {
+		p.at = nil
 		return
 	}
 	t.parcels = slices.DeleteFunc(t.parcels, func(o *parcel) bool { return o.seq == p.seq })
