@@ -73,8 +73,8 @@ func TestPrivate(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	g := &guarded{l, func(netip.Addr) bool { return false }, slog.New(slog.DiscardHandler)}
-	go g.Accept()
+	g := newGate(func(netip.Addr) bool { return false }, DefaultLimits(), slog.New(slog.DiscardHandler))
+	go g.before(l).Accept()
 	c, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -137,5 +137,6 @@ func FuzzServe(f *testing.F) {
 			t.Fatal(err)
 		}
 		say("USR 1 alice@example.com " + cookie + "\r\n" + s)
+		b.alarm.check(t)
 	})
 }
