@@ -44,11 +44,11 @@ func TestPausesGrow(t *testing.T) {
 			if done != nil || pause != want*time.Second {
 				t.Fatalf("a pause of %v, want %v s", pause, int(want))
 			}
-			time.Sleep(pause - 1)
+			time.Sleep(pause - time.Nanosecond)
 			if guess(k, thief, "alice@example.com", true) {
 				t.Fatal("looked at during the pause")
 			}
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			if !guess(k, thief, "alice@example.com", false) {
 				t.Fatal("not looked at after the pause: it grew while it lasted")
 			}
@@ -100,8 +100,10 @@ func TestSiege(t *testing.T) {
 		if want := 4*5 + 96; looked != want {
 			t.Errorf("100 PCs had %d tries, want %d", looked, want)
 		}
-		if !guess(k, owner, "alice@example.com", true) || !guess(k, owner, "alice@example.com", true) {
-			t.Error("the owner is held up")
+		for range 2 {
+			if !guess(k, owner, "alice@example.com", true) {
+				t.Error("the owner is held up")
+			}
 		}
 	})
 }
