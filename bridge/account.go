@@ -18,6 +18,7 @@ type account struct {
 	handles  map[string]*contact // by canonical handle
 	groups   map[uint32]store.Group
 	sessions []*Session
+	chats    int // switchboard sessions it opened
 	threads  map[im.Addr]*thread
 	ports    map[string]*port // by network
 	seq      uint64           // of the newest journal entry

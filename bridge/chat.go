@@ -42,11 +42,13 @@ type Seat struct {
 	acct    *account
 	sink    im.Sink
 	chat    *chat
+	opened  bool // the session, with a cookie of XFR
 	me      im.Person
 }
 
 // Cookie admits the client to a switchboard session of its own (XFR SB). It is
-// refused while the client is hidden, deaf or has no presence yet (MSNP.md B.11).
+// refused while the client is hidden, deaf or has no presence yet (MSNP.md B.11),
+// and when the account has too many.
 func (s *Session) Cookie() (string, error) {
 	h := s.hub
 	h.mu.Lock()
@@ -54,21 +56,44 @@ func (s *Session) Cookie() (string, error) {
 	if s.ended || s.deaf || s.now.Status == im.Hidden || s.now.Status == im.Offline {
 		return "", ErrHidden
 	}
+	h.sweep()
+	open := s.acct.chats
+	for _, a := range h.cookies {
+		if a.chat == 0 && a.session.acct == s.acct {
+			open++
+		}
+	}
+	if open >= h.limits.Chats {
+		return "", ErrManyChats
+	}
 	return h.admit(s, 0), nil
 }
 
-// admit makes a cookie and sweeps those that nobody used. The lock is held.
-func (h *Hub) admit(s *Session, chat uint32) string {
+// sweep drops the cookies that nobody used. The lock is held.
+func (h *Hub) sweep() {
 	now := time.Now()
 	for k, a := range h.cookies {
 		if now.After(a.until) {
 			delete(h.cookies, k)
 		}
 	}
+}
+
+// admit makes a cookie. Who is invited into one session again and again gets the
+// same one. The lock is held.
+func (h *Hub) admit(s *Session, chat uint32) string {
+	h.sweep()
+	until := time.Now().Add(cookieLife)
+	for k, a := range h.cookies {
+		if chat != 0 && a.chat == chat && a.session == s {
+			a.until = until
+			return k
+		}
+	}
 	var b [10]byte
 	rand.Read(b[:])
 	k := hex.EncodeToString(b[:])
-	h.cookies[k] = &admission{session: s, chat: chat, until: now.Add(cookieLife)}
+	h.cookies[k] = &admission{session: s, chat: chat, until: until}
 	return k
 }
 
@@ -105,6 +130,8 @@ func (h *Hub) Open(cookie, handle string, sink im.Sink, welcome func(me im.Perso
 	}
 	c := h.newChat()
 	s := c.seat(ad.session, sink)
+	s.opened = true
+	s.acct.chats++
 	welcome(s.me)
 	return s, nil
 }
@@ -119,6 +146,9 @@ func (h *Hub) Answer(cookie, handle string, session uint32, sink im.Sink, welcom
 		return nil, ErrCookie
 	}
 	c := h.chats[session]
+	if c.full() {
+		return nil, ErrFull
+	}
 	present := c.present()
 	s := c.seat(ad.session, sink)
 	welcome(s.me, present)
@@ -153,6 +183,9 @@ func (c *chat) seat(s *Session, sink im.Sink) *Seat {
 	c.seats = append(c.seats, st)
 	return st
 }
+
+// full tells whether the session has room for nobody else.
+func (c *chat) full() bool { return len(c.seats)+len(c.guests) >= c.hub.limits.Members }
 
 // present lists everybody in the session.
 func (c *chat) present() []im.Membership {
@@ -192,6 +225,9 @@ func (s *Seat) Call(who string, ringing func(session uint32)) error {
 	}
 	if !validHandle(who) {
 		return ErrBadHandle
+	}
+	if s.chat.full() {
+		return ErrFull
 	}
 	if c := s.acct.find(who); c != nil && c.Net != "" {
 		return s.callGuest(c, ringing)
@@ -245,6 +281,9 @@ func (s *Seat) leave(idle bool) {
 		return
 	}
 	s.chat = nil
+	if s.opened {
+		s.acct.chats--
+	}
 	c.seats = slices.DeleteFunc(c.seats, func(o *Seat) bool { return o == s })
 	c.tell(nil, im.Membership{Who: s.me, Idle: idle})
 	c.guests = slices.DeleteFunc(c.guests, func(g guest) bool {

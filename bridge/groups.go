@@ -22,6 +22,7 @@ const (
 
 // AddGroup makes a group.
 func (s *Session) AddGroup(ctx context.Context, name string) (Change, error) {
+	name = im.OneLine(name)
 	return s.regroup(ctx, func(a *account) (store.Group, error) {
 		switch {
 		case len(name) > maxGroupName:
@@ -52,6 +53,7 @@ func (s *Session) FindGroup(named string) (Group, bool) {
 
 // RenameGroup gives group id another name.
 func (s *Session) RenameGroup(ctx context.Context, id uint32, name string) (Change, error) {
+	name = im.OneLine(name)
 	return s.regroup(ctx, func(a *account) (store.Group, error) {
 		g, ok := a.groups[id]
 		if !ok {

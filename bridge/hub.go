@@ -40,6 +40,7 @@ type Config struct {
 	Networks map[string]im.Network // by the name used in im.Addr.Net
 	Shared   []string              // networks that every account has without a link of its own
 	Voice    im.Addr               // the contact that speaks for the box, zero for none
+	Limits   Limits                // none: DefaultLimits
 	Log      *slog.Logger
 }
 
@@ -47,6 +48,7 @@ type Config struct {
 type Hub struct {
 	db     *store.DB
 	nets   map[string]im.Network
+	limits Limits
 	log    *slog.Logger
 	voice  im.Addr
 	ctx    context.Context
@@ -68,11 +70,14 @@ type Hub struct {
 // New loads the accounts from the store. Links start with Start.
 func New(c Config) (*Hub, error) {
 	h := &Hub{
-		db: c.Store, nets: c.Networks, log: c.Log, voice: c.Voice,
+		db: c.Store, nets: c.Networks, limits: c.Limits, log: c.Log, voice: c.Voice,
 		dial:     make(chan struct{}, 4),
 		accounts: map[string]*account{}, shared: map[string]*port{},
 		chats: map[uint32]*chat{}, cookies: map[string]*admission{},
 		started: time.Now(),
+	}
+	if h.limits == (Limits{}) {
+		h.limits = DefaultLimits()
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	if err := h.load(); err != nil {

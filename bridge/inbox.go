@@ -38,7 +38,7 @@ func (p *port) Accept(ctx context.Context, b im.Batch, settled func(error)) erro
 		if _, message := ev.(im.Message); message && !fresh[i] || a == nil && !p.forAll(ev) {
 			continue
 		}
-		if e, ok := p.take(a, ev); ok {
+		if e, ok := p.take(a, tidy(ev)); ok {
 			entries = append(entries, e)
 		}
 	}

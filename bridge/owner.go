@@ -36,7 +36,7 @@ func (h *Hub) CreateAccount(ctx context.Context, handle, name, password string, 
 	if !validHandle(handle) {
 		return fmt.Errorf("%q is no handle; it must look like an e-mail address, such as alice@hotmail.com", handle)
 	}
-	rec := store.Account{Handle: handle, Name: name, Prompt: true, Created: time.Now().UTC()}
+	rec := store.Account{Handle: handle, Name: im.OneLine(name), Prompt: true, Created: time.Now().UTC()}
 	if err := h.setPassword(&rec, password, md5); err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func (h *Hub) SetPassword(ctx context.Context, handle, password string) error {
 func (h *Hub) SetName(ctx context.Context, handle, name string) error {
 	return h.changeAccount(ctx, handle, func(store.Account) (func(*account), error) {
 		return func(a *account) {
-			a.rec.Name = name
+			a.rec.Name = im.OneLine(name)
 			a.bump()
 			h.nameMoved(a)
 		}, nil

@@ -54,6 +54,7 @@ func (s *Session) privacy(ctx context.Context, change func(*account) bool) (uint
 // B.9.4). A contact on this box keeps showing his own.
 func (s *Session) Rename(ctx context.Context, who, name string) (Change, error) {
 	h, a := s.hub, s.acct
+	name = im.OneLine(name)
 	h.mu.Lock()
 	c := a.find(who)
 	switch {

@@ -54,6 +54,8 @@ var (
 	ErrUnchanged    = errors.New("already so")
 	ErrName         = errors.New("this is no name")
 	ErrHidden       = errors.New("not while hidden or signed off")
+	ErrManyChats    = errors.New("too many conversations are open")
+	ErrFull         = errors.New("the conversation is full")
 	ErrNotReachable = errors.New("not on-line")
 	ErrPresent      = errors.New("already in the conversation")
 	ErrCookie       = errors.New("this cookie is used up, expired or somebody else's")
@@ -61,8 +63,9 @@ var (
 	ErrClosed       = errors.New("the box is shutting down")
 )
 
-// SignOn attaches a client that has proved to be handle. A session the account
-// had before is ended with SignedOff{Elsewhere} first (MSNP.md B.17).
+// SignOn attaches a client that has proved to be handle. Of the sessions the
+// account has, the oldest make room: they end with SignedOff{Elsewhere} first
+// (MSNP.md B.17).
 func (h *Hub) SignOn(handle string, c Client, sink im.Sink) (*Session, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -73,8 +76,8 @@ func (h *Hub) SignOn(handle string, c Client, sink im.Sink) (*Session, error) {
 	case a == nil:
 		return nil, ErrNoAccount
 	}
-	for _, old := range slices.Clone(a.sessions) {
-		old.end(im.Elsewhere)
+	for len(a.sessions) >= h.limits.Sessions {
+		a.sessions[0].end(im.Elsewhere)
 	}
 	s := &Session{hub: h, acct: a, client: c, sink: sink, since: time.Now()}
 	s.hide()
@@ -185,7 +188,7 @@ func (s *Session) SetName(name string) (uint64, error) {
 	h := s.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if name == "" || len(name) > maxName {
+	if name = im.OneLine(name); name == "" || len(name) > maxName {
 		return 0, ErrName
 	}
 	s.acct.rec.Name = name
@@ -226,6 +229,7 @@ func (s *Session) leave() {
 		return
 	}
 	s.ended = true
+	maps.DeleteFunc(s.hub.cookies, func(_ string, a *admission) bool { return a.session == s })
 	before := s.acct.shown()
 	s.acct.sessions = slices.DeleteFunc(s.acct.sessions, func(o *Session) bool { return o == s })
 	s.hub.presenceMoved(s.acct, before)

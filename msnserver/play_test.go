@@ -34,14 +34,23 @@ type box struct {
 	srv   *Server
 	pages pipes
 	down  sync.WaitGroup
+	alarm *alarm
 }
 
 func newBox(t testing.TB) *box {
 	t.Helper()
-	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	h := slog.Handler(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if _, fuzzing := t.(*testing.F); fuzzing {
-		log = slog.New(slog.DiscardHandler) // nobody reads what a fuzzing process writes: it would stop
+		h = slog.DiscardHandler // nobody reads what a fuzzing process writes: it would stop
 	}
+	return newBoxWith(t, h, Config{})
+}
+
+// newBoxWith is newBox with a log of its own and what else c says.
+func newBoxWith(t testing.TB, h slog.Handler, c Config) *box {
+	t.Helper()
+	bell := &alarm{Handler: h, bug: new(atomic.Pointer[string])}
+	log := slog.New(bell)
 	db, err := store.Open(t.TempDir(), store.Options{Log: log})
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +61,8 @@ func newBox(t testing.TB) *box {
 		t.Fatal(err)
 	}
 	hub.Start()
-	b := &box{db: db, hub: hub, echo: net, srv: New(Config{Hub: hub, Log: log}), pages: make(pipes)}
+	c.Hub, c.Log = hub, log
+	b := &box{db: db, hub: hub, echo: net, srv: New(c), pages: make(pipes), alarm: bell}
 	served := make(chan error, 1)
 	go func() { served <- b.srv.serveFront(b.pages, false) }()
 	t.Cleanup(func() {
@@ -65,8 +75,42 @@ func newBox(t testing.TB) *box {
 		if err := <-served; err != ErrClosed {
 			t.Error(err)
 		}
+		b.alarm.check(t)
 	})
 	return b
+}
+
+// alarm is a log that notices what a connection would survive: a panic in a
+// handler.
+type alarm struct {
+	slog.Handler
+	bug *atomic.Pointer[string]
+}
+
+func (*alarm) Enabled(context.Context, slog.Level) bool { return true }
+
+func (a *alarm) Handle(ctx context.Context, r slog.Record) error {
+	r.Attrs(func(at slog.Attr) bool {
+		if s := at.Value.String(); strings.Contains(s, "bug: ") {
+			a.bug.Store(&s)
+		}
+		return true
+	})
+	if !a.Handler.Enabled(ctx, r.Level) {
+		return nil
+	}
+	return a.Handler.Handle(ctx, r)
+}
+
+func (a *alarm) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &alarm{a.Handler.WithAttrs(attrs), a.bug}
+}
+
+func (a *alarm) check(t testing.TB) {
+	t.Helper()
+	if bug := a.bug.Swap(nil); bug != nil {
+		t.Error(*bug)
+	}
 }
 
 // dial connects a client to the MSN port, or to port 80.

@@ -27,7 +27,6 @@ import (
 	"nudge/msnserver/ns"
 	"nudge/msnserver/passport"
 	"nudge/msnserver/sb"
-	"nudge/msnserver/wire"
 )
 
 // ErrClosed is what the Serve methods return after Shutdown.
@@ -44,15 +43,19 @@ type Config struct {
 	// Allow tells whether a peer may connect; nil allows private and
 	// link-local addresses and this machine (DESIGN.md §6).
 	Allow func(netip.Addr) bool
+	// Limits of what clients may cost; none for DefaultLimits.
+	Limits Limits
 }
 
 // Server answers MSN clients. Make one with New.
 type Server struct {
 	hub     *bridge.Hub
 	log     *slog.Logger
-	allow   func(netip.Addr) bool
+	limits  Limits
+	gate    *gate
 	tickets *passport.Tickets
 	trouble troubles
+	tries   *passport.Throttle
 	front   *front.Server
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -66,13 +69,17 @@ type Server struct {
 
 // New makes a server.
 func New(c Config) *Server {
-	s := &Server{hub: c.Hub, log: c.Log, allow: c.Allow, tickets: passport.NewTickets(),
-		listeners: map[net.Listener]struct{}{}, conns: map[*conn.Conn]im.Sink{}}
-	if s.allow == nil {
-		s.allow = private
+	if c.Allow == nil {
+		c.Allow = private
 	}
+	if c.Limits == (Limits{}) {
+		c.Limits = DefaultLimits()
+	}
+	s := &Server{hub: c.Hub, log: c.Log, limits: c.Limits, gate: newGate(c.Allow, c.Limits, c.Log),
+		tickets: passport.NewTickets(), tries: passport.NewThrottle(c.Limits.Passwords),
+		listeners: map[net.Listener]struct{}{}, conns: map[*conn.Conn]im.Sink{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.front = front.New(&passport.Server{Accounts: c.Hub, Tickets: s.tickets, Witness: &s.trouble, Log: c.Log}, c.Cert, c.Pages, c.Log)
+	s.front = front.New(&passport.Server{Accounts: c.Hub, Tickets: s.tickets, Witness: &s.trouble, Throttle: s.tries, Log: c.Log}, c.Cert, c.Pages, c.Log)
 	return s
 }
 
@@ -107,7 +114,7 @@ func (s *Server) ServeMSN(l net.Listener) error {
 	}
 	s.listeners[l] = struct{}{}
 	s.mu.Unlock()
-	l = &noting{&guarded{l, s.allow, s.log}, &s.trouble, passport.AskedServer}
+	l = &noting{s.gate.before(l), &s.trouble, passport.AskedServer}
 	for {
 		c, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) {
@@ -137,7 +144,7 @@ func (s *Server) serveFront(l net.Listener, secure bool) error {
 	if secure {
 		port = passport.AskedLogin
 	}
-	err := s.front.Serve(&noting{&guarded{l, s.allow, s.log}, &s.trouble, port}, secure)
+	err := s.front.Serve(&noting{s.gate.before(l), &s.trouble, port}, secure)
 	if errors.Is(err, http.ErrServerClosed) {
 		return ErrClosed
 	}
@@ -146,23 +153,28 @@ func (s *Server) serveFront(l net.Listener, secure bool) error {
 
 // ServeConn serves one MSN connection and returns when it has ended.
 func (s *Server) ServeConn(nc net.Conn) {
-	br := bufio.NewReaderSize(nc, wire.MaxLine)
-	c := conn.New(nc, br, s.log.With("remote", nc.RemoteAddr().String()))
+	br := bufio.NewReaderSize(nc, s.limits.Line)
+	c := conn.New(nc, br, conn.Limits{Payload: s.limits.Payload, Queue: s.limits.Queue, SignIn: s.limits.SignIn}, s.log.With("remote", nc.RemoteAddr().String()))
 	if !s.track(c, nil) {
 		nc.Close()
 		return
 	}
 	defer s.untrack(c)
-	nc.SetReadDeadline(time.Now().Add(conn.SignInTime))
+	if a, ok := nc.(admitted); ok {
+		c.Greeted = a.vouch
+	}
+	nc.SetReadDeadline(time.Now().Add(s.limits.SignIn))
 	switch verb := firstVerb(br); verb {
 	case "":
 		c.Close()
 	case "USR", "ANS":
+		c.Commands = s.limits.SB
 		seat := sb.New(c, s.hub)
 		s.track(c, seat)
 		seat.Serve()
 	default:
-		session := ns.New(s.ctx, c, s.hub, s.tickets, &s.trouble)
+		c.Commands = s.limits.NS
+		session := ns.New(s.ctx, c, s.hub, s.tickets, &s.trouble, s.tries)
 		s.track(c, session)
 		session.Serve()
 	}
@@ -172,7 +184,7 @@ func (s *Server) ServeConn(nc net.Conn) {
 // starts with USR or ANS, one to the notification server with VER. It is ""
 // when the client left without one.
 func firstVerb(br *bufio.Reader) string {
-	for n := 3; n <= wire.MaxLine; n++ {
+	for n := 3; n <= br.Size(); n++ {
 		b, err := br.Peek(n)
 		if err != nil {
 			return ""
@@ -231,26 +243,4 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	stop()
 	s.cancel()
 	return errors.Join(ctx.Err(), s.front.Shutdown(ctx))
-}
-
-// guarded is a listener that takes only peers that may connect.
-type guarded struct {
-	net.Listener
-	allow func(netip.Addr) bool
-	log   *slog.Logger
-}
-
-func (g *guarded) Accept() (net.Conn, error) {
-	for {
-		c, err := g.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		peer, err := netip.ParseAddrPort(c.RemoteAddr().String())
-		if err == nil && g.allow(peer.Addr().Unmap()) {
-			return c, nil
-		}
-		g.log.Warn("a connection from outside the home network was refused", "remote", c.RemoteAddr())
-		c.Close()
-	}
 }

@@ -73,8 +73,8 @@ func TestPrivate(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	g := &guarded{l, func(netip.Addr) bool { return false }, slog.New(slog.DiscardHandler)}
-	go g.Accept()
+	g := newGate(func(netip.Addr) bool { return false }, DefaultLimits(), slog.New(slog.DiscardHandler))
+	go g.before(l).Accept()
 	c, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -98,6 +98,7 @@ func FuzzServe(f *testing.F) {
 		"", "\r\n", "VER 1 MSNP8\r\nCVR 2 0x0409 win 4.10 i386 MSMSGS 5.0 MSMSGS a@b\r\nUSR 3 TWN I a@b\r\nUSR 4 TWN S t=\r\n",
 		"USR 1 a@b x\r\n", "ANS 1 a@b x 99999999999\r\n", "CVQ 1 a b c d e\r\n", "VER 1 MSNP2\r\nUSR 1 MD5 I a@b\r\nUSR 2 MD5 S x\r\n",
 		"MSG 1 N -1\r\n", "OUT\r\n", "CAL 2 alice@example.com\r\nMSG 3 A 3\r\nabc", "SYN 1 0\r\nCHG 2 NLN\r\nXFR 3 SB\r\nLST 4 FL\r\n",
+		"UUX 1 9\r\n<Data><PSM>x", "ADC 1 FL N=alice@example.com F=x\r\nADC 2 FL C=0 0\r\nREM 3 FL 0\r\nSBP 4 0 MFN x\r\nPRP 5 MFN %0d\r\nGCF 6 Shields.xml\r\n",
 		"ADD 1 FL alice@example.com x 0\r\nREM 2 FL alice@example.com\r\nREA 3 alice@example.com %\r\nADG 4 g 0\r\nRMG 5 1\r\n",
 	} {
 		f.Add(s)
@@ -126,6 +127,7 @@ func FuzzServe(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		say(s)
 		say("VER 1 MSNP8\r\nUSR 2 TWN I alice@example.com\r\nUSR 3 TWN S " + b.srv.tickets.Issue("alice@example.com") + "\r\n" + s)
+		say("VER 1 MSNP12\r\nUSR 2 TWN I alice@example.com\r\nUSR 3 TWN S " + b.srv.tickets.Issue("alice@example.com") + "\r\n" + s)
 		user, err := b.hub.SignOn("alice@example.com", bridge.Client{Proto: "MSNP2"}, nowhere{})
 		if err != nil {
 			t.Fatal(err)
@@ -137,5 +139,6 @@ func FuzzServe(f *testing.F) {
 			t.Fatal(err)
 		}
 		say("USR 1 alice@example.com " + cookie + "\r\n" + s)
+		b.alarm.check(t)
 	})
 }

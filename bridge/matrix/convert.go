@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
@@ -57,7 +55,7 @@ func convert(e *evt, s scene) (msg im.Message, ok bool) {
 	case event.EventReaction.Type:
 		c, _ := decode[event.ReactionEventContent](e.Content)
 		msg.Rel = im.Rel{Kind: im.React, To: string(c.RelatesTo.GetAnnotationID())}
-		msg.Text, ok = tidy(c.RelatesTo.GetAnnotationKey()), msg.Rel.To != ""
+		msg.Text, ok = im.Plain(c.RelatesTo.GetAnnotationKey()), msg.Rel.To != ""
 	case event.EventRedaction.Type:
 		c, _ := decode[event.RedactionEventContent](e.Content)
 		msg.Rel = im.Rel{Kind: im.Retract, To: string(cmp.Or(c.Redacts, e.Redacts))}
@@ -134,14 +132,14 @@ func fill(msg *im.Message, c *event.MessageEventContent) {
 			msg.Kind, msg.Text = im.Notice, textUnknown
 		}
 	}
-	msg.Text = tidy(msg.Text)
+	msg.Text = im.Plain(msg.Text)
 }
 
 func fillFile(msg *im.Message, c *event.MessageEventContent) {
 	what := map[event.MessageType]string{
 		event.MsgImage: "picture", event.MsgVideo: "video", event.MsgAudio: "sound", event.CapMsgSticker: "sticker",
 	}[c.MsgType]
-	name := tidy(c.GetFileName())
+	name := im.Plain(c.GetFileName())
 	msg.Text = "[" + strings.TrimSpace(cmp.Or(what, "file")+" "+name) + "]"
 	if caption := c.GetCaption(); caption != "" {
 		msg.Text += " " + caption
@@ -191,23 +189,7 @@ func pollText(raw json.RawMessage) string {
 		b.WriteString("\n- " + read(a))
 	}
 	b.WriteString("\n(vote in another Matrix app)")
-	return tidy(b.String())
-}
-
-// tidy makes text from the network fit to be passed on: valid UTF-8, no
-// control characters but line breaks and tabs.
-func tidy(s string) string {
-	s = strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n")
-	bad := func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }
-	if utf8.ValidString(s) && !strings.ContainsFunc(s, bad) {
-		return s
-	}
-	return strings.Map(func(r rune) rune {
-		if bad(r) {
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\uFFFD"))
+	return im.Plain(b.String())
 }
 
 // content is what an outgoing message says in Matrix terms. The type is one
@@ -218,9 +200,9 @@ func content(m im.Message, to id.EventID, origin string) (event.Type, any) {
 		return event.EventReaction, struct {
 			event.ReactionEventContent
 			extra
-		}{event.ReactionEventContent{RelatesTo: event.RelatesTo{Type: event.RelAnnotation, EventID: to, Key: m.Text}}, x}
+		}{event.ReactionEventContent{RelatesTo: event.RelatesTo{Type: event.RelAnnotation, EventID: to, Key: im.Plain(m.Text)}}, x}
 	}
-	c := event.MessageEventContent{MsgType: event.MsgText, Body: tidy(m.Text)}
+	c := event.MessageEventContent{MsgType: event.MsgText, Body: im.Plain(m.Text)}
 	switch m.Kind {
 	case im.Emote:
 		c.MsgType = event.MsgEmote
@@ -233,8 +215,8 @@ func content(m im.Message, to id.EventID, origin string) (event.Type, any) {
 		c.Format, c.FormattedBody = event.FormatHTML, html
 	}
 	if f := m.File; f != nil {
-		c.MsgType, c.FileName, c.URL = mediaType(f.Type), f.Name, id.ContentURIString(f.Ref)
-		c.Body = cmp.Or(c.Body, f.Name)
+		c.MsgType, c.FileName, c.URL = mediaType(f.Type), im.OneLine(f.Name), id.ContentURIString(f.Ref)
+		c.Body = cmp.Or(c.Body, c.FileName)
 		c.Info = &event.FileInfo{MimeType: f.Type, Size: int(f.Size), Width: f.W, Height: f.H}
 	}
 	switch m.Rel.Kind {

@@ -201,6 +201,37 @@ func FuzzConvert(f *testing.F) {
 	})
 }
 
+// FuzzContent: whatever is said on this side goes out as JSON that reads as the
+// same, without what servers refuse or show as something else.
+func FuzzContent(f *testing.F) {
+	f.Add("hi", uint8(0), uint8(0))
+	f.Add("\x00\x1b\xff<&\ufffe\r\n\u202e", uint8(1), uint8(2))
+	f.Add("\xed\xa0\x80\u2028</script>", uint8(2), uint8(4))
+	f.Fuzz(func(t *testing.T, text string, kind, rel uint8) {
+		_, v := content(im.Message{
+			Text: text, Kind: im.Kind(kind % 4), Rel: im.Rel{Kind: im.RelKind(rel % 6)},
+			Style: im.Style{Font: text, Effects: text, Color: text}, File: &im.File{Ref: "mxc://hs/1", Name: text, Type: text},
+		}, "$o", "box/1")
+		b, err := json.Marshal(v)
+		var back struct {
+			Body      string `json:"body"`
+			Formatted string `json:"formatted_body"`
+			File      string `json:"filename"`
+		}
+		if err == nil {
+			err = json.Unmarshal(b, &back)
+		}
+		for _, s := range []string{back.Body, back.Formatted, back.File} {
+			if err != nil || !utf8.ValidString(s) || strings.ContainsAny(s, "\x00\x1b\r\ufffe") {
+				t.Fatalf("%q went out as %s, %v", text, b, err)
+			}
+		}
+		if _, note := presenceOut(im.Presence{Status: im.Online, Note: text}); note != im.OneLine(note) {
+			t.Fatalf("%q went out as the note %q", text, note)
+		}
+	})
+}
+
 func FuzzPresence(f *testing.F) {
 	f.Add("unavailable", "Busy · x", int64(1))
 	f.Add("online", "♫ a", int64(1<<40))

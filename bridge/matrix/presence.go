@@ -100,7 +100,7 @@ func presenceOut(p im.Presence) (event.Presence, string) {
 	if p.Media != "" {
 		parts = append(parts, mediaSign+p.Media)
 	}
-	return state, strings.Join(parts, noteJoin)
+	return state, im.OneLine(strings.Join(parts, noteJoin))
 }
 
 // shows is what a person shows now: what the server tells, and where it tells

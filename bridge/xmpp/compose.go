@@ -13,7 +13,7 @@ import (
 func element(space, local string, attrs ...string) stanza.Node {
 	n := stanza.Node{XMLName: xml.Name{Space: space, Local: local}}
 	for i := 0; i+1 < len(attrs); i += 2 {
-		n.Attrs = append(n.Attrs, xml.Attr{Name: xml.Name{Local: attrs[i]}, Value: clean(attrs[i+1])})
+		n.Attrs = append(n.Attrs, xml.Attr{Name: xml.Name{Local: attrs[i]}, Value: im.Plain(attrs[i+1])})
 	}
 	return n
 }
@@ -21,7 +21,7 @@ func element(space, local string, attrs ...string) stanza.Node {
 // words makes an element that holds text.
 func words(space, local, content string) stanza.Node {
 	n := element(space, local)
-	n.Content = clean(content)
+	n.Content = im.Plain(content)
 	return n
 }
 
@@ -35,7 +35,7 @@ func compose(m im.Message, to string, target string, known bool) (stanza.Message
 			p.Extensions = append(p.Extensions, n)
 		}
 	}
-	body := clean(m.Text)
+	body := im.Plain(m.Text)
 	switch {
 	case m.Kind == im.Nudge:
 		// The hint makes servers keep it, so that it can be settled and caught up.

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"gosrc.io/xmpp/stanza"
 
@@ -220,7 +219,7 @@ func (h *heard) signals(n *stanza.Node) {
 // content is what a person is to read, nil when there is nothing. Rel.To is
 // still the sender's name for the other message.
 func content(n *stanza.Node) *im.Message {
-	body := text(stream.Text(n, stanza.NSClient, "body"))
+	body := im.Plain(stream.Text(n, stanza.NSClient, "body"))
 	if sealed, what := encrypted(n); sealed {
 		if what == "" {
 			return nil
@@ -263,7 +262,7 @@ func related(m *im.Message, n *stanza.Node) bool {
 	if c := stream.Child(n, nsReactions, "reactions"); c != nil {
 		var emoji []string
 		for i := range c.Nodes {
-			if e := text(strings.TrimSpace(c.Nodes[i].Content)); e != "" && len(emoji) < 8 {
+			if e := im.Plain(strings.TrimSpace(c.Nodes[i].Content)); e != "" && len(emoji) < 8 {
 				emoji = append(emoji, e)
 			}
 		}
@@ -324,7 +323,7 @@ func encrypted(n *stanza.Node) (sealed bool, what string) {
 	if c == nil {
 		return false, ""
 	}
-	how := text(stream.Attr(c, "name"))
+	how := im.Plain(stream.Attr(c, "name"))
 	if how == "" {
 		how = "end-to-end"
 	}
@@ -336,26 +335,3 @@ func cannotRead(how string) string {
 }
 
 const slashMe = "/me "
-
-// text brings foreign text to what the rest of the box expects: valid UTF-8
-// without control characters other than newline and tab.
-func text(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\n' && r != '\t' || r == 0x7f {
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(s, string(utf8.RuneError)))
-}
-
-// clean makes s fit for XML 1.0 (§2.2): what it forbids is left out, so that no
-// text of ours can end a stream.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\t' || r == '\n' || r >= ' ' && r <= 0xD7FF || r >= 0xE000 && r <= 0xFFFD || r >= 0x10000:
-			return r
-		}
-		return -1
-	}, strings.ReplaceAll(strings.ToValidUTF8(s, string(utf8.RuneError)), "\r\n", "\n"))
-}

@@ -64,7 +64,7 @@ func failure(e *stream.StanzaError) error {
 		words = "the server refused it (" + e.Condition + ")"
 	}
 	if e.Text != "" {
-		words += ". It says: " + text(e.Text)
+		words += ". It says: " + im.Plain(e.Text)
 	}
 	return errors.New(words)
 }

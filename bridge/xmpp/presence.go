@@ -37,9 +37,9 @@ func available(s im.Status) bool { return s != im.Offline && s != im.Hidden }
 // composePresence makes the account's presence; now is when it went idle.
 func composePresence(p im.Presence, now time.Time) stanza.Presence {
 	out := stanza.NewPresence(stanza.Attrs{})
-	out.Show, out.Status = shows[p.Status], clean(p.Note)
+	out.Show, out.Status = shows[p.Status], im.Plain(p.Note)
 	if out.Status == "" && p.Media != "" {
-		out.Status = "♫ " + clean(p.Media)
+		out.Status = "♫ " + im.Plain(p.Media)
 	}
 	exact := element(nsMSN, "msn", "status", codes[p.Status])
 	if p.Media != "" {
@@ -76,16 +76,16 @@ func readPresence(n *stanza.Node, from stream.JID, now time.Time) seen {
 	case "dnd":
 		s.Status = im.Busy
 	}
-	s.Note = text(strings.TrimSpace(stream.Text(n, stanza.NSClient, "status")))
+	s.Note = im.Plain(strings.TrimSpace(stream.Text(n, stanza.NSClient, "status")))
 	if exact := stream.Child(n, nsMSN, "msn"); exact != nil {
 		for st, code := range codes {
 			if code == stream.Attr(exact, "status") {
 				s.Status = st
 			}
 		}
-		s.Note, s.Media = text(stream.Text(exact, nsMSN, "note")), text(stream.Text(exact, nsMSN, "media"))
+		s.Note, s.Media = im.Plain(stream.Text(exact, nsMSN, "note")), im.Plain(stream.Text(exact, nsMSN, "media"))
 	}
-	s.nick = text(stream.Text(n, nsNick, "nick"))
+	s.nick = im.Plain(stream.Text(n, nsNick, "nick"))
 	if p, err := strconv.ParseInt(strings.TrimSpace(stream.Text(n, stanza.NSClient, "priority")), 10, 8); err == nil {
 		s.priority = int(p)
 	}

@@ -21,10 +21,10 @@ func readItem(n *stanza.Node) (bare string, c contact, removed, ok bool) {
 	if err != nil || j.Local == "" || j.Resource != "" {
 		return "", c, false, false
 	}
-	c = contact{listed: true, name: text(stream.Attr(n, "name")), sub: stream.Attr(n, "subscription"), ask: stream.Attr(n, "ask") == "subscribe"}
+	c = contact{listed: true, name: im.Plain(stream.Attr(n, "name")), sub: stream.Attr(n, "subscription"), ask: stream.Attr(n, "ask") == "subscribe"}
 	for i := range n.Nodes {
 		if g := &n.Nodes[i]; g.XMLName.Local == "group" {
-			if name := text(strings.TrimSpace(g.Content)); name != "" && !slices.Contains(c.groups, name) {
+			if name := im.Plain(strings.TrimSpace(g.Content)); name != "" && !slices.Contains(c.groups, name) {
 				c.groups = append(c.groups, name)
 			}
 		}
@@ -276,10 +276,10 @@ func (l *link) setItem(ctx context.Context, bare string, c contact, want im.Cont
 	}
 	var groups []string
 	for _, g := range want.Groups {
-		groups = append(groups, clean(g))
+		groups = append(groups, im.Plain(g))
 	}
 	iq := &stanza.IQ{Attrs: stanza.Attrs{Type: stanza.IQTypeSet}}
-	iq.RosterItems().AddItem(bare, "", "", clean(want.Name), groups)
+	iq.RosterItems().AddItem(bare, "", "", im.Plain(want.Name), groups)
 	_, err := l.s.Do(ctx, iq)
 	return err
 }

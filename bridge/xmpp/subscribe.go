@@ -22,7 +22,7 @@ func (l *link) presence(n *stanza.Node) {
 	case "unavailable":
 		l.gone(bare, from)
 	case "subscribe":
-		l.asks(bare, text(stream.Text(n, stanza.NSClient, "status")), text(stream.Text(n, nsNick, "nick")))
+		l.asks(bare, im.Plain(stream.Text(n, stanza.NSClient, "status")), im.Plain(stream.Text(n, nsNick, "nick")))
 	case "unsubscribe":
 		l.withdraws(bare)
 	case "unsubscribed":

@@ -17,7 +17,7 @@ import (
 
 // openBox opens the data folder and loads the hub. c.Hub and c.Store are filled
 // in. closeBox ends it.
-func openBox(c control.Config) (*control.Box, error) {
+func openBox(c control.Config, l limits) (*control.Box, error) {
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("the data folder can't be made: %w", err)
 	}
@@ -30,7 +30,7 @@ func openBox(c control.Config) (*control.Box, error) {
 	}
 	b := control.New(c)
 	nets, shared := networks(c.Log, b)
-	b.Hub, err = bridge.New(bridge.Config{Store: c.Store, Networks: nets, Shared: shared, Voice: voice, Log: c.Log})
+	b.Hub, err = bridge.New(bridge.Config{Store: c.Store, Networks: nets, Shared: shared, Voice: voice, Limits: l.hub(), Log: c.Log})
 	if err != nil {
 		return nil, errors.Join(err, c.Store.Close())
 	}
@@ -81,7 +81,7 @@ func (e *env) box(how reach) (cl *control.Client, done func() error, err error) 
 		return nil, nil, fmt.Errorf("there is no box in %s; nudge starts one, nudge user add makes its first account, --data names another folder", c.Data)
 	}
 	log := slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	b, err := openBox(control.Config{Log: log, Data: c.Data, Version: version(), Built: built()})
+	b, err := openBox(control.Config{Log: log, Data: c.Data, Version: version(), Built: built()}, c.Limits)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -38,6 +38,8 @@ type config struct {
 	HTTPS string `toml:"https"`
 	Names string `toml:"names"`
 	Log   string `toml:"log"`
+
+	Limits limits `toml:"limits"` // of the file alone: there are no flags for it
 }
 
 // load reads the file (if any) and lets what is set in flags win over it.
@@ -69,20 +71,24 @@ func readConfig(file string) (c config, err error) {
 	if name == "" {
 		name = defaultConfig
 	}
+	c.Limits = defaultLimits()
 	meta, err := toml.DecodeFile(name, &c)
 	var unreadable *fs.PathError
 	switch {
 	case file == "" && errors.Is(err, fs.ErrNotExist):
-		return config{}, nil
+		return config{Limits: defaultLimits()}, nil
 	case errors.As(err, &unreadable):
 		return c, fmt.Errorf("%s can't be read: %w", name, unreadable.Err)
 	case err != nil:
 		return c, fmt.Errorf("%s: %s", name, strings.TrimPrefix(err.Error(), "toml: "))
 	}
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
-		return c, fmt.Errorf("%s: %s: there is no such key; there are %s", name, unknown[0], strings.Join(keys(), ", "))
+		return c, fmt.Errorf("%s: %s: there is no such key; there are %s", name, unknown[0], strings.Join(keysBeside(unknown[0]), ", "))
 	}
-	return c, c.check(name + ": ")
+	if err := c.check(name + ": "); err != nil {
+		return c, err
+	}
+	return c, c.Limits.check(name + ": ")
 }
 
 // option is one key with its value and what is wrong with that.
@@ -103,11 +109,16 @@ func (c *config) options() []option {
 	}
 }
 
-func keys() (all []string) {
-	for _, o := range new(config).options() {
+// keysBeside lists what could have been meant by a key: those of its table.
+func keysBeside(key toml.Key) (all []string) {
+	var c config
+	if len(key) > 1 && key[0] == limitsTable {
+		return c.Limits.keys()
+	}
+	for _, o := range c.options() {
 		all = append(all, o.key)
 	}
-	return all
+	return append(all, limitsTable)
 }
 
 // check names the first bad value; where comes before its key.

@@ -5,6 +5,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"nudge/bridge"
+	"nudge/msnserver"
 )
 
 func TestConfigFiles(t *testing.T) {
@@ -16,8 +19,13 @@ func TestConfigFiles(t *testing.T) {
 		{"example", exampleConfig, ""},
 		{"example with every key in force", uncomment(exampleConfig), ""},
 		{"all", "data='/d'\nmsn=':1'\nhttp='127.0.0.1:2'\nhttps='off'\nnames='off'\nlog='debug'", ""},
-		{"unknown key", "mns=':1863'", "mns: there is no such key; there are data, msn, http, https, names, log"},
+		{"unknown key", "mns=':1863'", "mns: there is no such key; there are data, msn, http, https, names, log, limits"},
 		{"unknown table", "[links]\na='b'", "links: there is no such key"},
+		{"unknown limit", "[limits]\nlines=1", "limits.lines: there is no such key; there are line, payload, queue,"},
+		{"limit too low", "[limits]\nline=10", "limits.line: 10 is not between 1024 and 65536"},
+		{"limit too high", "[limits]\nconnections=1000000", "limits.connections: 1000000 is not between 1 and 100000"},
+		{"time too short", "[limits]\nsign_in_time='1ms'", "limits.sign_in_time: 1ms is not between 1s and 1h0m0s"},
+		{"time without unit", "[limits]\nlongest_pause='300'", "longest_pause"},
 		{"bad address", "msn='1863'", `msn: "1863" is no address; it must look like :1863 or 192.168.1.20:1863`},
 		{"bad port", "http=':70000'", `http: ":70000" has no port between 0 and 65535`},
 		{"msn off", "msn='off'", `msn: "off" is no address`},
@@ -53,7 +61,7 @@ func TestConfigFiles(t *testing.T) {
 func uncomment(text string) string {
 	var out []string
 	for line := range strings.Lines(text) {
-		if rest, ok := strings.CutPrefix(line, "# "); ok && strings.Contains(rest, ` = "`) {
+		if rest, ok := strings.CutPrefix(line, "# "); ok && (strings.Contains(rest, " = ") || strings.HasPrefix(rest, "[")) {
 			line = rest
 		}
 		out = append(out, line)
@@ -62,10 +70,33 @@ func uncomment(text string) string {
 }
 
 func TestExampleNamesEveryKey(t *testing.T) {
-	for _, k := range keys() {
-		if !strings.Contains(exampleConfig, "\n# "+k+" = \"") {
+	var c config
+	for _, k := range append(keysBeside(nil), c.Limits.keys()...) {
+		if k != limitsTable && !strings.Contains(exampleConfig, "\n# "+k+" = ") {
 			t.Errorf("nudge.toml does not show %s", k)
 		}
+	}
+	file := filepath.Join(t.TempDir(), "nudge.toml")
+	if err := os.WriteFile(file, []byte(uncomment(exampleConfig)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := load(file, config{}); err != nil || c.Limits != defaultLimits() {
+		t.Errorf("the limits that nudge.toml shows are not the defaults: %+v, %v", c.Limits, err)
+	}
+}
+
+func TestLimitsReachTheServer(t *testing.T) {
+	l := defaultLimits()
+	if l.server() != msnserver.DefaultLimits() || l.hub() != bridge.DefaultLimits() {
+		t.Errorf("the defaults become %+v and %+v", l.server(), l.hub())
+	}
+	file := filepath.Join(t.TempDir(), "nudge.toml")
+	if err := os.WriteFile(file, []byte("[limits]\ncommands_per_second=7\nmembers_per_conversation=3"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := load(file, config{})
+	if err != nil || c.Limits.server().NS.PerSecond != 7 || c.Limits.hub().Members != 3 || c.Limits.Line != l.Line {
+		t.Errorf("%+v, %v", c.Limits, err)
 	}
 }
 

@@ -95,7 +95,7 @@ type server struct {
 // start opens the data folder and every port, and lets clients in. The control
 // socket comes before the ports: who sees a port open finds it.
 func start(conf config, log *slog.Logger) (*server, error) {
-	box, err := openBox(control.Config{Log: log, Data: conf.Data, Version: version(), Built: built(), Running: true})
+	box, err := openBox(control.Config{Log: log, Data: conf.Data, Version: version(), Built: built(), Running: true}, conf.Limits)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +113,7 @@ func start(conf config, log *slog.Logger) (*server, error) {
 	if _, secure := doors["https"]; secure {
 		s.cert = front.NewCertificate(certificateIn(conf.Data), hostNames(host), lanAddresses(), log)
 	}
-	s.msn = msnserver.New(msnserver.Config{Hub: box.Hub, Log: log, Cert: s.cert})
+	s.msn = msnserver.New(msnserver.Config{Hub: box.Hub, Log: log, Cert: s.cert, Limits: conf.Limits.server()})
 	box.SignInChanged, box.Troubled = s.msn.VoidTickets, s.troubled
 	for _, p := range ports(conf) {
 		box.Listeners = append(box.Listeners, doors[p.name].about)

@@ -40,10 +40,7 @@ import (
 	"nudge/msnserver/wire"
 )
 
-// Limits.
 const (
-	MaxQueue     = 1 << 20          // bytes that may wait for a client
-	SignInTime   = 60 * time.Second // a client that has not signed in by then is dropped (MSNP.md A.7)
 	writeTime    = 30 * time.Second // for one Write
 	lingerTime   = 2 * time.Second  // for the client to take the last lines and close
 	proofTime    = time.Second      // how long a session must outlive a message (DESIGN.md §3)
@@ -56,8 +53,14 @@ var ErrBye = errors.New("bye")
 
 // Conn is one client. Make one with New.
 type Conn struct {
-	Net net.Conn
-	Log *slog.Logger
+	Net      net.Conn
+	Log      *slog.Logger
+	Greeted  func() // runs when the client has proved who it is; nil for nothing
+	Commands Rate   // how fast it may talk, from Serve on
+
+	limits  Limits
+	pace    pace // reader's
+	unknown int  // reader's: unknown commands so far
 
 	r     *bufio.Reader
 	state State            // reader's
@@ -93,10 +96,10 @@ type proof struct {
 	settle func(bool)
 }
 
-// New makes a connection of a socket. r must read from it and hold at least
-// wire.MaxLine bytes.
-func New(c net.Conn, r *bufio.Reader, log *slog.Logger) *Conn {
-	return &Conn{Net: c, Log: log, r: r, state: Fresh}
+// New makes a connection of a socket. r must read from it; its buffer is the
+// longest line a client may say.
+func New(c net.Conn, r *bufio.Reader, limits Limits, log *slog.Logger) *Conn {
+	return &Conn{Net: c, Log: log, limits: limits, r: r, state: Fresh}
 }
 
 // Send queues commands. They go out together and in order.
@@ -127,7 +130,7 @@ func (c *Conn) SendSettled(settle func(bool), cmds ...wire.Command) {
 	if settle != nil {
 		c.marks = append(c.marks, mark{len(c.out), settle})
 	}
-	if len(c.out) > MaxQueue {
+	if len(c.out) > c.limits.Queue {
 		c.Log.Warn("the client does not read: closed", "queued", len(c.out))
 		c.closeLocked()
 		return
@@ -245,6 +248,9 @@ func (c *Conn) closeLocked() {
 // now on.
 func (c *Conn) SignedIn() {
 	c.state = SignedIn
+	if c.Greeted != nil {
+		c.Greeted()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.hungUp {
@@ -268,7 +274,7 @@ func (c *Conn) Enter(s State) { c.state = s }
 func Serve[S any](c *Conn, p wire.Payloads, t Table[S], s S, end func()) {
 	c.mu.Lock()
 	if !c.hungUp {
-		c.Net.SetReadDeadline(time.Now().Add(SignInTime))
+		c.Net.SetReadDeadline(time.Now().Add(c.limits.SignIn))
 	}
 	c.mu.Unlock()
 	err := loop(c, p, t, s)
@@ -288,7 +294,9 @@ func loop[S any](c *Conn, p wire.Payloads, t Table[S], s S) (err error) {
 			err = fmt.Errorf("bug: %v\n%s", r, debug.Stack())
 		}
 	}()
+	p, c.pace = p.Capped(c.limits.Payload), newPace(c.Commands)
 	for {
+		c.pace.wait()
 		cmd, err := wire.Read(c.r, p)
 		if err != nil {
 			if c.isHungUp() {

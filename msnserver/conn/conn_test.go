@@ -22,6 +22,8 @@ type session struct {
 	ended bool
 }
 
+var limits = Limits{Payload: wire.MaxNSPayload, Queue: 1 << 20, SignIn: time.Minute}
+
 var rows = Table[*session]{
 	Rows: map[string]Command[*session]{
 		"VER": {Run: func(s *session, cmd wire.Command) error {
@@ -35,6 +37,7 @@ var rows = Table[*session]{
 			return nil
 		}, In: Agreed, Min: 2, Max: 3, Wrong: 207, Stay: true},
 		"OUT": {Run: func(*session, wire.Command) error { return ErrBye }, In: Any},
+		"ECO": {Run: func(s *session, cmd wire.Command) error { s.c.Send(cmd); return nil }, In: SignedIn, Min: 1, Max: 1},
 		"BUG": {Run: func(*session, wire.Command) error { panic("bug") }, In: Any},
 		"OLD": {In: Any},
 	},
@@ -43,10 +46,16 @@ var rows = Table[*session]{
 
 // serve runs a session over a pipe; done is closed when Serve has returned.
 func serve(t *testing.T, log io.Writer) (s *session, client net.Conn, done chan struct{}) {
+	return serveAt(t, log, Rate{})
+}
+
+// serveAt is serve with a limit of commands.
+func serveAt(t *testing.T, log io.Writer, r Rate) (s *session, client net.Conn, done chan struct{}) {
 	client, server := net.Pipe()
 	t.Cleanup(func() { client.Close() })
 	s = &session{}
-	s.c = New(server, bufio.NewReaderSize(server, wire.MaxLine), slog.New(slog.NewTextHandler(log, nil)))
+	s.c = New(server, bufio.NewReaderSize(server, wire.MaxLine), limits, slog.New(slog.NewTextHandler(log, nil)))
+	s.c.Commands = r
 	done = make(chan struct{})
 	go func() {
 		defer close(done)
@@ -90,7 +99,7 @@ func TestSignInTime(t *testing.T) {
 		io.WriteString(client, "VER 1 MSNP2\r\n")
 		io.ReadAll(client)
 		<-done
-		if d := time.Since(start); d != SignInTime {
+		if d := time.Since(start); d != limits.SignIn {
 			t.Errorf("dropped after %v", d)
 		}
 		_, client, done = serve(t, io.Discard)
@@ -122,7 +131,7 @@ func TestQueueIsOneWrite(t *testing.T) {
 	client, server := net.Pipe()
 	defer client.Close()
 	cc := &counted{Conn: server}
-	c := New(cc, bufio.NewReaderSize(cc, wire.MaxLine), slog.New(slog.DiscardHandler))
+	c := New(cc, bufio.NewReaderSize(cc, wire.MaxLine), limits, slog.New(slog.DiscardHandler))
 	c.Send(wire.Line("ONE"))
 	r := bufio.NewReader(client)
 	r.ReadString('\n') // the writer is in its first Write at the latest now
@@ -194,7 +203,7 @@ func TestOverflowCloses(t *testing.T) {
 		s, client, done := serve(t, io.Discard)
 		big := wire.Command{Verb: "MSG", Payload: make([]byte, 1<<16)}
 		var lost atomic.Int32
-		for range MaxQueue>>16 + 2 {
+		for range limits.Queue>>16 + 2 {
 			s.c.SendSettled(func(ok bool) {
 				if !ok {
 					lost.Add(1)
@@ -202,7 +211,7 @@ func TestOverflowCloses(t *testing.T) {
 			}, big)
 		}
 		<-done
-		if n := lost.Load(); n != MaxQueue>>16+2 {
+		if n := int(lost.Load()); n != limits.Queue>>16+2 {
 			t.Errorf("%d messages failed", n)
 		}
 		client.Close()
@@ -242,7 +251,7 @@ func TestPeacefulEndProves(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := &session{c: New(server, bufio.NewReaderSize(server, wire.MaxLine), slog.New(slog.DiscardHandler))}
+			s := &session{c: New(server, bufio.NewReaderSize(server, wire.MaxLine), limits, slog.New(slog.DiscardHandler))}
 			got := make(chan bool, 1)
 			s.c.SendSettled(func(ok bool) { got <- ok }, wire.Line("ONE"), wire.Line("TWO"))
 			s.c.writer.Wait()

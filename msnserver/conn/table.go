@@ -2,6 +2,7 @@ package conn
 
 import (
 	"fmt"
+	"strings"
 
 	"nudge/msnserver/wire"
 )
@@ -53,7 +54,7 @@ func run[S any](c *Conn, t Table[S], s S, cmd wire.Command) error {
 		c.Send(wire.Disabled.Reply(trid(cmd)))
 		return nil
 	case !ok && c.state == SignedIn:
-		c.Log.Info("unknown command ignored", "verb", cmd.Verb, "args", cmd.Args)
+		c.ignore(cmd)
 		return nil
 	case !ok:
 		return fmt.Errorf("unknown command %.10q before sign-in", cmd.Verb)
@@ -69,6 +70,22 @@ func run[S any](c *Conn, t Table[S], s S, cmd wire.Command) error {
 		cmd.Args = cmd.Args[:row.Max]
 	}
 	return row.Run(s, cmd)
+}
+
+// How much of what is not understood is logged: commands of one client, and
+// bytes of each.
+const (
+	unknownMost  = 10
+	unknownBytes = 200
+)
+
+// ignore notes an unknown command for whoever wants to know what a client
+// lacks, and not more of them than somebody would read.
+func (c *Conn) ignore(cmd wire.Command) {
+	if c.unknown++; c.unknown <= unknownMost {
+		args := strings.Join(cmd.Args, " ")
+		c.Log.Info("unknown command ignored", "verb", cmd.Verb[:min(len(cmd.Verb), unknownBytes)], "args", args[:min(len(args), unknownBytes)])
+	}
 }
 
 // misplaced answers a command that is not legal now.

@@ -1,8 +1,10 @@
 package dialect
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/xml"
 	"flag"
 	"os"
 	"reflect"
@@ -10,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -383,6 +386,70 @@ func TestParse(t *testing.T) {
 	if got, ok := Parse(TypingNote("bob@example.com"), ""); !ok || got != (im.Typing{On: true}) {
 		t.Errorf("our own typing note reads as %+v", got)
 	}
+}
+
+var hostileWords = []string{
+	"", " ", "\r\n", "Bob\r\nFLN alice@example.com", "Bob\x00", "%0d%0a%00", "a\tb\u2028c\u0085d", "\u202egnp.exe\u2066", "\xff\xfe\xc0\xaf\xed\xa0\x80",
+	strings.Repeat("\x80", 3000), strings.Repeat("e\u0301", 3000), strings.Repeat("👨‍👩‍👧", 500), strings.Repeat("\u0301", 5000), strings.Repeat("a", 1<<13),
+	"X\r\n\r\nbody", "; EF=B; CO=0", strings.Repeat(" ", 2000), strings.Repeat("%", 2000), "\x1b[2J\x7f\x9b",
+}
+
+func checkWords(t *testing.T, s string) {
+	t.Helper()
+	who := im.Person{Addr: im.Addr{Net: "matrix", ID: "bob@example.org"}, Name: s}
+	plain := im.Person{Addr: who.Addr, Name: "Bob"}
+	for _, d := range versions {
+		got, want := linesOf(d, who, s), linesOf(d, plain, "Friends")
+		for i := range want {
+			line := got[i].String()
+			if head, _, _ := strings.Cut(line, "\r\n"); len(got[i].Args) != len(want[i].Args) || strings.Count(head, " ") != strings.Count(strings.SplitN(want[i].String(), "\r\n", 2)[0], " ") || len(head) > wire.MaxLine || !utf8.ValidString(head) || strings.ContainsFunc(head, unicode.IsControl) {
+				t.Errorf("%s: %.60q makes %.300q of %.300q", d.Name, s, line, want[i])
+			}
+		}
+		if c, ok := d.Note("", who, im.Presence{Status: im.Online, Note: s, Media: s}); ok {
+			var data struct{ PSM, CurrentMedia string }
+			if err := xml.Unmarshal(c.Payload, &data); err != nil || data.PSM != im.Plain(data.PSM) || len(c.Args) != 1 {
+				t.Errorf("%s: %.60q makes the note %.300q: %v", d.Name, s, c, err)
+			}
+			ParseNote(c.Payload, im.Presence{})
+			ParseNote([]byte("<Data><PSM>"+s+"</PSM><CurrentMedia>"+s+"</CurrentMedia></Data>"), im.Presence{})
+		}
+		for _, m := range []im.Message{
+			{Text: s}, {Text: "hi", Name: s}, {Kind: im.Emote, Text: s, Name: s}, {Kind: im.Nudge, Name: s}, {Text: "hi", Style: im.Style{Font: s, Effects: s, Color: s}},
+			{File: &im.File{Name: s, Size: 1}, Text: s}, {Rel: im.Rel{Kind: im.Retract}, Text: s}, {Kind: im.Notice, Text: s, Late: true, At: at}, {Own: true, Text: s},
+		} {
+			for _, p := range d.Render(m, s) {
+				back, ok := wire.ParseMessage(p)
+				if !ok || len(p) > wire.MaxMessage || !utf8.Valid(p) || bytes.ContainsAny(p, "\x00\x1b\x7f") || len(back.Header) > 3 || len(back.Body) == 0 {
+					t.Errorf("%s: %.60q makes a message of %d bytes: %.300q", d.Name, s, len(p), p)
+				}
+			}
+		}
+	}
+}
+
+// linesOf are the lines that carry somebody's name, or the name of a group.
+func linesOf(d *Dialect, who im.Person, group string) []wire.Command {
+	l := Lists{Version: 1, Groups: []Group{{ID: 1, Name: group}}, Contacts: []Contact{{Person: who, On: Forward | Allow | Reverse, Groups: []uint32{1}}}}
+	in := im.Invitation{From: who, Cookie: "1.2", Session: 3}
+	out := append(d.Sync(d, "1", l), d.ListBlock("2", "FL", l)...)
+	c, _ := d.ListChanged(im.ListChanged{List: "RL", Who: who, Added: true, Version: 2})
+	out = append(out, c, d.Presence("3", who, im.Presence{Status: im.Online}), d.Presence("", who, im.Presence{Status: im.Away, Later: true}),
+		d.Ring(d, "192.0.2.1:1863", in), d.Present(d, "4", 1, 1, im.Membership{Who: who}), d.Joined(d, im.Membership{Who: who}), d.Gone(who, true), d.Said(who, []byte("x")))
+	if d.Groups != NoGroups {
+		out = append(out, d.GroupAdded("5", 3, Group{ID: 2, Name: group}), d.GroupRenamed("6", 4, Group{ID: 2, Name: group}))
+	}
+	return out
+}
+
+// FuzzWords: whatever people on a network call themselves, their groups and files,
+// and whatever they say, the lines stay lines, with as many arguments, and messages
+// keep their header.
+func FuzzWords(f *testing.F) {
+	for _, s := range hostileWords {
+		f.Add(s)
+	}
+	f.Fuzz(checkWords)
 }
 
 func FuzzParse(f *testing.F) {

@@ -186,7 +186,7 @@ const maxGroupName = 61
 
 // EscapeGroup writes a group name as an argument, cut to what clients take.
 func EscapeGroup(name string) string {
-	return escapeCut(name, maxGroupName)
+	return escapeCut(oneLine(name), maxGroupName)
 }
 
 func setting2(verb, trid string, version uint64, value string) wire.Command {

@@ -60,7 +60,7 @@ func personal11(d *Dialect, who im.Person, now im.Presence) wire.Command {
 // entities escapes text for XML with the named entities, which is all that
 // clients before MSNP13 read (MSNP.md K.14). What XML forbids is left out.
 func entities(s string) string {
-	return xmlNames.Replace(strings.Map(printable, strings.ToValidUTF8(s, "?")))
+	return xmlNames.Replace(im.Plain(strings.ToValidUTF8(s, "?")))
 }
 
 var xmlNames = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "'", "&apos;")
@@ -107,8 +107,8 @@ func ParseNote(payload []byte, p im.Presence) (_ im.Presence, ok bool) {
 			}
 		}
 	}
-	p.Note = clip(strings.TrimSpace(strings.Map(printable, strings.ToValidUTF8(p.Note, "?"))))
-	if p.Playing = strings.Map(printable, strings.ToValidUTF8(p.Playing, "?")); len(p.Playing) > maxNote {
+	p.Note = clip(oneLine(p.Note))
+	if p.Playing = oneLine(p.Playing); len(p.Playing) > maxNote {
 		p.Playing = ""
 	}
 	p.Media = media(p.Playing)

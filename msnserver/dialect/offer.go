@@ -49,8 +49,7 @@ func offer(m wire.Message) string {
 
 func named(guid, file string) string {
 	what := offers[strings.ToUpper(guid)]
-	file = strings.TrimSpace(strings.Map(printable, strings.ToValidUTF8(file, "?")))
-	if what == "a file" && file != "" {
+	if file = oneLine(file); what == "a file" && file != "" {
 		return "the file " + file
 	}
 	return what

@@ -34,7 +34,7 @@ func Parse(payload []byte, page string) (ev im.Event, ok bool) {
 	case "application/x-msnmsgrp2p", "text/x-msmsgsinvite":
 		msg.Offer = offer(m)
 	case "text/plain":
-		msg.Text = lines(decode(m.Body, m.Param("Content-Type", "charset"), fontPage(m.Param(formatField, "CS"), page)))
+		msg.Text = im.Plain(decode(m.Body, m.Param("Content-Type", "charset"), fontPage(m.Param(formatField, "CS"), page)))
 		msg.Style = style(m)
 		if act, found := strings.CutPrefix(msg.Text, "/me "); found {
 			msg.Kind, msg.Text = im.Emote, act
@@ -54,7 +54,7 @@ func datacast(m wire.Message, msg *im.Message) {
 	case "3":
 		msg.Kind, msg.Text = im.Emote, "sent a voice clip"
 	case "4":
-		if text := strings.Map(printable, strings.ToValidUTF8(body.Get("Data"), "?")); text != "" {
+		if text := oneLine(body.Get("Data")); text != "" {
 			msg.Kind, msg.Text = im.Emote, text
 		}
 	}
@@ -99,27 +99,9 @@ func decode(b []byte, charset, page string) string {
 	return string(text)
 }
 
-// lines has LF between lines, and nothing that XML forbids.
-func lines(text string) string { return strings.Map(printable, lineEnds.Replace(text)) }
-
 // Text reads an argument that a person wrote: a name. It is UTF-8, but programs
 // of the first years use the encoding of their system.
-func Text(arg, page string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\r' {
-			return r
-		}
-		return printable(r)
-	}, decode([]byte(wire.Unescape(arg)), "", page))
-}
-
-// printable drops the control characters that XML forbids.
-func printable(r rune) rune {
-	if r < ' ' && r != '\n' && r != '\t' || r == 0x7f || r == 0xfffe || r == 0xffff {
-		return -1
-	}
-	return r
-}
+func Text(arg, page string) string { return im.Plain(decode([]byte(wire.Unescape(arg)), "", page)) }
 
 // formatField is the header about font and colour.
 const formatField = "X-MMS-IM-Format"
@@ -129,7 +111,7 @@ func style(m wire.Message) (s im.Style) {
 	if m.Get(formatField) == "" {
 		return s
 	}
-	s.Font = strings.Map(printable, strings.ToValidUTF8(wire.Unescape(m.Param(formatField, "FN")), "?"))
+	s.Font = oneLine(wire.Unescape(m.Param(formatField, "FN")))
 	s.Effects = effects(m.Param(formatField, "EF"))
 	if c := m.Param(formatField, "CO"); c != "" {
 		if c = swapColor(c); c != "0" {

@@ -27,11 +27,12 @@ func (d *Dialect) Render(m im.Message, speaker string) [][]byte {
 		n.Body = []byte("ID: 1\r\n\r\n\r\n")
 		return [][]byte{n.Bytes()}
 	}
+	m.Name, speaker = oneLine(m.Name), oneLine(speaker)
 	if m.Name != "" {
 		speaker = m.Name
 	}
 	text := words(m, speaker)
-	if text == "" {
+	if strings.TrimSpace(text) == "" {
 		text = fmt.Sprintf("* %s sent something that can't be shown here", speaker)
 	}
 	var before string
@@ -74,10 +75,10 @@ func (d *Dialect) takes(m im.Message) bool {
 
 // words is what m says, as text with CR LF between lines.
 func words(m im.Message, speaker string) string {
-	text := strings.TrimRight(strings.ToValidUTF8(m.Text, "?"), "\r\n")
+	text := strings.TrimRight(im.Plain(strings.ToValidUTF8(m.Text, "?")), "\n")
 	switch {
 	case m.File != nil:
-		text = strings.TrimRight(fmt.Sprintf("* %s sent a file: %s%s\n%s", speaker, m.File.Name, size(m.File.Size), text), "\n")
+		text = strings.TrimRight(fmt.Sprintf("* %s sent a file: %s%s\n%s", speaker, oneLine(m.File.Name), size(m.File.Size), text), "\n")
 	case m.Offer != "":
 		text = fmt.Sprintf("* %s offers %s, which this version of Messenger can't take", speaker, m.Offer)
 	case m.Kind == im.Nudge:
@@ -96,10 +97,8 @@ func words(m im.Message, speaker string) string {
 	case m.Kind == im.Emote:
 		text = fmt.Sprintf("* %s %s", speaker, text)
 	}
-	return strings.ReplaceAll(lineEnds.Replace(text), "\n", "\r\n")
+	return strings.ReplaceAll(text, "\n", "\r\n")
 }
-
-var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
 // size is a file's size for a person, "" when it is not known.
 func size(n int64) string {
@@ -117,6 +116,10 @@ func size(n int64) string {
 // notice is how machine-made text looks (MAPPING.md): grey and italic.
 var notice = im.Style{Effects: "I", Color: "808080"}
 
+// maxFont is the longest name of a font in bytes, escaped; Windows has 31
+// characters.
+const maxFont = 93
+
 // format is m's style in the terms of X-MMS-IM-Format, "" for the client's own.
 func format(m im.Message) string {
 	s := m.Style
@@ -130,7 +133,7 @@ func format(m im.Message) string {
 	if font == "" {
 		font = "MS Sans Serif"
 	}
-	return fmt.Sprintf("FN=%s; EF=%s; CO=%s; CS=0; PF=22", wire.Escape(strings.ReplaceAll(font, ";", "")), effects(s.Effects), swapColor(s.Color))
+	return fmt.Sprintf("FN=%s; EF=%s; CO=%s; CS=0; PF=22", escapeCut(strings.ReplaceAll(oneLine(font), ";", ""), maxFont), effects(s.Effects), swapColor(s.Color))
 }
 
 // effects keeps the letters that mean something.

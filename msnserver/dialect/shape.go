@@ -30,15 +30,17 @@ func StatusNamed(code string) (im.Status, bool) {
 // maxName is the longest friendly name in bytes, escaped (MSNP.md A.5).
 const maxName = 387
 
-// EscapeName writes a friendly name as an argument: valid UTF-8, cut to what
-// clients take. fallback stands in for an empty name.
+// EscapeName writes a friendly name as an argument: valid UTF-8 in one line, cut
+// to what clients take. fallback stands in for an empty name.
 func EscapeName(name, fallback string) string {
-	name = strings.TrimSpace(name)
-	if name == "" {
+	if name = oneLine(name); name == "" {
 		name = fallback
 	}
 	return escapeCut(name, maxName)
 }
+
+// oneLine is im.OneLine for clients that may have no glyph for U+FFFD.
+func oneLine(s string) string { return im.OneLine(strings.ToValidUTF8(s, "?")) }
 
 // escapeCut writes text as one argument of at most most bytes. It is cut between
 // characters, and what a person would call one stays whole.

@@ -66,6 +66,8 @@ func New(p *passport.Server, cert *Certificate, pages http.Handler, log *slog.Lo
 	s.http = http.Server{
 		Handler:           plain(pages),
 		ReadHeaderTimeout: helloTime,
+		ReadTimeout:       idleTime,
+		WriteTimeout:      idleTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),

@@ -38,6 +38,7 @@ var codes = []struct {
 	{bridge.ErrGroupZero, wire.CannotRemoveGroup0},
 	{bridge.ErrName, wire.InvalidFriendlyName},
 	{bridge.ErrHidden, wire.NotWhileHidden},
+	{bridge.ErrManyChats, wire.ChangingTooRapidly}, // 714 would say it better, but makes BitlBee sign off (MSNP.md G)
 }
 
 // refuse answers a command that the hub refused. What is not the client's fault

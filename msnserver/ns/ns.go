@@ -25,6 +25,7 @@ type Session struct {
 	hub     *bridge.Hub
 	tickets *passport.Tickets
 	witness passport.Witness
+	tries   *passport.Throttle
 	ctx     context.Context
 
 	// Reader's.
@@ -39,8 +40,8 @@ type Session struct {
 
 // New makes a session on c. ctx ends what a handler waits for; w is told how the
 // sign-in goes.
-func New(ctx context.Context, c *conn.Conn, hub *bridge.Hub, tickets *passport.Tickets, w passport.Witness) *Session {
-	return &Session{Conn: c, hub: hub, tickets: tickets, witness: w, ctx: ctx}
+func New(ctx context.Context, c *conn.Conn, hub *bridge.Hub, tickets *passport.Tickets, w passport.Witness, tries *passport.Throttle) *Session {
+	return &Session{Conn: c, hub: hub, tickets: tickets, witness: w, tries: tries, ctx: ctx}
 }
 
 // Serve runs the session until the client is gone.

@@ -79,7 +79,15 @@ func (s *Session) usr(cmd wire.Command) error {
 		s.Send(wire.Line("USR", cmd.Arg(0), "MD5", "S", s.challenge))
 		return nil
 	case policy == "MD5" && step == "S" && s.challenge != "":
-		return s.prove(cmd, s.answersChallenge(value), s.md5Trouble)
+		done, pause := s.tries.Try(s.Net.RemoteAddr(), s.handle)
+		if pause > 0 {
+			s.saw(passport.MustWait)
+			s.Send(wire.TooBusy.Reply(cmd.Arg(0)))
+			return fmt.Errorf("too many wrong passwords from this PC: it waits %v: %w", pause.Round(time.Second), conn.ErrBye)
+		}
+		right := s.answersChallenge(value)
+		done(right)
+		return s.prove(cmd, right, s.md5Trouble)
 	case policy == "TWN" && step == "I" && d.Tickets:
 		s.handle, s.challenge = value, ""
 		s.Enter(conn.Challenged)

@@ -36,6 +36,7 @@ type Server struct {
 	Accounts Accounts
 	Tickets  *Tickets
 	Witness  Witness
+	Throttle *Throttle
 	Log      *slog.Logger
 }
 
@@ -158,21 +159,32 @@ func (s *Server) login(r Request, host string, source net.Addr) answer {
 			password = unescape(v)
 		}
 	}
-	name, ok := s.check(handle, password, source)
-	if !ok {
+	name, pause, ok := s.check(handle, password, source)
+	switch {
+	case pause > 0:
+		return later(pause)
+	case !ok:
 		return refused(host, "The address or the password is wrong")
 	}
 	return answer{status: "200 OK", header: []string{"Authentication-Info: Passport1.4 da-status=success,tname=MSPAuth,tname=MSPProf,tname=MSPSec,from-PP='t=" +
 		s.Tickets.Issue(name) + "&p=',ru=http://messenger.msn.com"}}
 }
 
-// check tells whose address and password these are.
-func (s *Server) check(handle, password string, source net.Addr) (name string, ok bool) {
+// check tells whose address and password these are. With a pause they were not
+// looked at: too many were wrong.
+func (s *Server) check(handle, password string, source net.Addr) (name string, pause time.Duration, ok bool) {
 	if handle == "" || len(handle) > maxSecret || len(password) > maxSecret {
-		return "", false
+		return "", 0, false
 	}
-	if name, ok = s.Accounts.CheckPassword(handle, password); ok {
-		return name, true
+	done, pause := s.Throttle.Try(source, handle)
+	if pause > 0 {
+		s.Witness.Saw(Peer(source), handle, MustWait)
+		s.Log.Warn("too many wrong passwords from one PC: its log-ins wait", "remote", source, "wait", pause.Round(time.Second))
+		return "", pause, false
+	}
+	name, ok = s.Accounts.CheckPassword(handle, password)
+	if done(ok); ok {
+		return name, 0, true
 	}
 	why := WrongPassword
 	if name == "" {
@@ -180,7 +192,7 @@ func (s *Server) check(handle, password string, source net.Addr) (name string, o
 	}
 	s.Witness.Saw(Peer(source), handle, why)
 	s.Log.Info("log-in refused: wrong address or password")
-	return "", false
+	return "", 0, false
 }
 
 // maxSecret is the longest address or password taken, in bytes.
@@ -190,6 +202,13 @@ const maxSecret = 256
 func refused(host, why string) answer {
 	return answer{status: "401 Unauthorized", header: []string{"WWW-Authenticate: Passport1.4 da-status=failed,srealm=Passport.NET,ts=-3,prompt,cburl=http://" +
 		host + "/,cbtxt=" + url.PathEscape(why)}}
+}
+
+// later puts a client off that has to wait. Clients take it for a service that
+// is down, not for a wrong password, and try again.
+func later(pause time.Duration) answer {
+	seconds := int(pause/time.Second) + 1
+	return answer{status: "503 Service Unavailable", header: []string{"Retry-After: " + strconv.Itoa(seconds)}}
 }
 
 // unescape undoes %XX; a plus stays one.

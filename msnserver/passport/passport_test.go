@@ -35,7 +35,7 @@ func (s *seen) Saw(peer netip.Addr, handle string, t Trouble) {
 }
 
 func newServer() *Server {
-	return &Server{Accounts: accounts{"Alice@example.com": "123, 456"}, Tickets: NewTickets(), Witness: &seen{}, Log: slog.New(slog.DiscardHandler)}
+	return &Server{Accounts: accounts{"Alice@example.com": "123, 456"}, Tickets: NewTickets(), Witness: &seen{}, Throttle: NewThrottle(Limits{5, 20, time.Minute}), Log: slog.New(slog.DiscardHandler)}
 }
 
 var (

@@ -25,7 +25,11 @@ const headerTokens = "/notrst.srf"
 // headerToken answers them: without X-Token they were refused.
 func (s *Server) headerToken(r Request, source net.Addr) answer {
 	a := answer{status: "200 OK"}
-	if name, ok := s.check(r.Get("X-User"), r.Get("X-Password"), source); ok {
+	name, pause, ok := s.check(r.Get("X-User"), r.Get("X-Password"), source)
+	switch {
+	case pause > 0:
+		return later(pause)
+	case ok:
 		a.header = []string{"X-Token: " + s.Tickets.Issue(name)}
 	}
 	return a
@@ -100,11 +104,14 @@ func tokenNumber(id string, place int) int {
 // (CLIENTS.md 4), and prefixes are matched literally (MSNP.md F).
 func (s *Server) tokens(r Request, source net.Addr) answer {
 	handle, password, tokens, err := parseTokenRequest(r.Body)
-	name, ok := "", false
+	name, pause, ok := "", time.Duration(0), false
 	if err == nil {
-		name, ok = s.check(handle, password, source)
+		name, pause, ok = s.check(handle, password, source)
 	}
-	if !ok {
+	switch {
+	case pause > 0:
+		return later(pause)
+	case !ok:
 		return answer{status: "200 OK", body: tokenFault}
 	}
 	now := time.Now().UTC()

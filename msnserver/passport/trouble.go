@@ -26,6 +26,7 @@ const (
 	MD5Off                        // it proves its password with MD5, which the account does not allow
 	UnknownAccount                // there is no account of that name
 	WrongPassword                 // the password is not the account's
+	MustWait                      // too many passwords were wrong: no other is looked at for a while
 )
 
 // Witness is told what shows of a PC's way to its sign-in. handle is the account
@@ -77,6 +78,8 @@ var troubles = [...]trouble{
 		"sign in with one that nudge user list shows, or make it: nudge user add {account}"},
 	WrongPassword: {"wrong-password", "the password is wrong",
 		"type it again, mind capitals; a new one is made by: nudge user passwd {account}"},
+	MustWait: {"must-wait", "so many passwords were wrong that it must wait, up to five minutes",
+		"wait and sign in with the right one, which another PC can do at once; is a wrong one saved there?"},
 }
 
 // String is a short code, such as "old-hello".

@@ -140,6 +140,8 @@ func (s *Seat) cal(cmd wire.Command) error {
 		s.Send(wire.InvalidUserName.Reply(trid))
 	case errors.Is(err, bridge.ErrPresent):
 		s.Send(wire.AlreadyThere.Reply(trid))
+	case errors.Is(err, bridge.ErrFull):
+		s.Send(wire.CallingTooRapidly.Reply(trid)) // the one of its kind that does not make BitlBee sign off (MSNP.md G)
 	case errors.Is(err, bridge.ErrClosed):
 		s.Send(wire.SwitchboardFailed.Reply(trid))
 	default:

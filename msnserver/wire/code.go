@@ -34,6 +34,7 @@ const (
 	NotExpected         Code = 715
 	NotExpectedCVR      Code = 731
 	ChangingTooRapidly  Code = 800
+	TooBusy             Code = 910
 	AuthFailed          Code = 911
 	NotWhileHidden      Code = 913
 )

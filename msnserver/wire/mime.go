@@ -50,7 +50,8 @@ func (m Message) Param(field, name string) string {
 }
 
 // Bytes is the message as it is sent. Line ends in names and values become
-// spaces, so that no value can start a header of its own.
+// spaces, so that no value can start a header of its own, and NUL, which ends strings in
+// many clients, a question mark.
 func (m Message) Bytes() []byte {
 	var b bytes.Buffer
 	for _, f := range m.Header {
@@ -64,7 +65,7 @@ func (m Message) Bytes() []byte {
 	return b.Bytes()
 }
 
-var oneLine = strings.NewReplacer("\r\n", " ", "\r", " ", "\n", " ")
+var oneLine = strings.NewReplacer("\r\n", " ", "\r", " ", "\n", " ", "\x00", "?")
 
 // ParseMessage reads a message leniently: LF ends a line as well as CR LF, a
 // line without a colon is skipped, and without an empty line all is header. ok

@@ -15,8 +15,8 @@ import (
 	"strings"
 )
 
-// Limits (MSNP.md A.3), in bytes. A bufio.Reader given to Read must have
-// MaxLine bytes of buffer: a line that does not fit is refused.
+// Limits (MSNP.md A.3), in bytes. The buffer of a bufio.Reader given to Read is
+// the longest line, usually MaxLine: what does not fit is refused.
 const (
 	MaxLine      = 8 << 10
 	MaxMessage   = 1664
@@ -28,6 +28,13 @@ const (
 type Payloads struct {
 	most map[string]int // verb to longest payload, in bytes
 	bare []string       // of these, the ones that are a reply without payload when they don't end in a number
+	cap  int            // longest of all, 0 for none
+}
+
+// Capped is p with no payload longer than n bytes.
+func (p Payloads) Capped(n int) Payloads {
+	p.cap = n
+	return p
 }
 
 // The payload verbs of a client towards the notification server, of a client
@@ -49,7 +56,7 @@ var (
 // Errors of Read. All of them end the connection: after one the position in
 // the stream is unknown.
 var (
-	ErrLineTooLong = errors.New("command line longer than 8 KiB")
+	ErrLineTooLong = errors.New("command line too long")
 	ErrSyntax      = errors.New("malformed command")
 	ErrTooLong     = errors.New("payload too long")
 )
@@ -106,6 +113,9 @@ func Read(r *bufio.Reader, p Payloads) (Command, error) {
 	most, ok := p.most[verb]
 	if !ok {
 		return c, nil
+	}
+	if p.cap > 0 {
+		most = min(most, p.cap)
 	}
 	if len(c.Args) == 0 {
 		return c, fmt.Errorf("%w: %s without a length", ErrSyntax, verb)

@@ -65,6 +65,22 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// TestCapped: a lower limit wins over the verb's, a higher one does not.
+func TestCapped(t *testing.T) {
+	for _, c := range []struct {
+		p    Payloads
+		line string
+		err  error
+	}{
+		{ToNS.Capped(100), "UUX 1 100", nil}, {ToNS.Capped(100), "UUX 1 101", ErrTooLong},
+		{ToSB.Capped(1 << 20), "MSG 1 U 1665", ErrTooLong}, {ToNS.Capped(0), "UUX 1 65536", nil},
+	} {
+		if _, err := Read(bufio.NewReaderSize(strings.NewReader(c.line+"\r\n"+strings.Repeat("x", 1<<17)), MaxLine), c.p); !errors.Is(err, c.err) {
+			t.Errorf("%s with a cap of %d: %v, want %v", c.line, c.p.cap, err, c.err)
+		}
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	for _, fr := range frames {
 		f.Add(fr.in)

@@ -1,0 +1,160 @@
+package msnserver
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"nudge/msnserver/passport"
+)
+
+// gate lets peers of the home network in, and of those not too many at once. One
+// gate stands before all ports. A connection that has signed in to MSN no longer
+// counts for its address: what an account may hold open is limited elsewhere, and
+// an old proxy may stand before many PCs.
+type gate struct {
+	allow  func(netip.Addr) bool
+	limits Limits
+	log    *slog.Logger
+
+	mu      sync.Mutex
+	open    int                // connections
+	from    map[netip.Addr]int // those of them that count for their address
+	turned  int                // turned away since it was logged
+	quietly time.Time          // not to be logged again before
+}
+
+// turnedAway is how often connections that were turned away are logged: whoever
+// makes thousands must not fill the log.
+const turnedAway = time.Minute
+
+// Why a connection is turned away, for the log.
+var (
+	errOutside  = errors.New("it comes from outside the home network")
+	errMany     = errors.New("too many connections are open; the limit is connections in the configuration")
+	errManyFrom = errors.New("too many connections from that address; the limit is connections_per_address in the configuration")
+)
+
+func newGate(allow func(netip.Addr) bool, l Limits, log *slog.Logger) *gate {
+	return &gate{allow: allow, limits: l, log: log, from: map[netip.Addr]int{}}
+}
+
+// before is l with the gate before it.
+func (g *gate) before(l net.Listener) net.Listener { return &guarded{l, g} }
+
+// guarded is a listener that takes only what its gate lets in.
+type guarded struct {
+	net.Listener
+	gate *gate
+}
+
+func (l *guarded) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		in, err := l.gate.enter(c)
+		if err == nil {
+			return in, nil
+		}
+		l.gate.turnAway(c, err)
+	}
+}
+
+// enter counts c in.
+func (g *gate) enter(c net.Conn) (admitted, error) {
+	peer, err := netip.ParseAddrPort(c.RemoteAddr().String())
+	if err != nil || !g.allow(peer.Addr().Unmap()) {
+		return nil, errOutside
+	}
+	source := passport.Source(c.RemoteAddr())
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case g.open >= g.limits.Connections:
+		return nil, errMany
+	case g.from[source] >= g.limits.PerSource:
+		return nil, errManyFrom
+	}
+	g.open++
+	g.from[source]++
+	p := pass{gate: g, source: source}
+	if tcp, ok := c.(*net.TCPConn); ok {
+		return &tcpSocket{tcp, p}, nil
+	}
+	return &inside{c, p}, nil
+}
+
+func (g *gate) turnAway(c net.Conn, why error) {
+	c.Close()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.turned++
+	if now := time.Now(); now.After(g.quietly) {
+		g.log.Warn("a connection was turned away", "remote", c.RemoteAddr(), "why", why, "since last told", g.turned)
+		g.turned, g.quietly = 0, now.Add(turnedAway)
+	}
+}
+
+// admitted is a connection that was let in. vouch tells that it has signed in.
+type admitted interface {
+	net.Conn
+	vouch()
+}
+
+// pass is what an open connection takes of the gate's limits.
+type pass struct {
+	gate          *gate
+	source        netip.Addr
+	vouched, left bool // the gate's lock guards them
+}
+
+// vouch takes the connection off its address's account: somebody signed in.
+func (p *pass) vouch() {
+	p.gate.mu.Lock()
+	defer p.gate.mu.Unlock()
+	p.offAddress()
+}
+
+func (p *pass) offAddress() {
+	if p.vouched {
+		return
+	}
+	p.vouched = true
+	if p.gate.from[p.source]--; p.gate.from[p.source] == 0 {
+		delete(p.gate.from, p.source)
+	}
+}
+
+func (p *pass) leave() {
+	p.gate.mu.Lock()
+	defer p.gate.mu.Unlock()
+	if !p.left {
+		p.left = true
+		p.gate.open--
+		p.offAddress()
+	}
+}
+
+// tcpSocket is admitted and remains a TCP connection for who asks the kernel about
+// it.
+type tcpSocket struct {
+	*net.TCPConn
+	pass
+}
+
+// Close gives the place up.
+func (s *tcpSocket) Close() error { s.leave(); return s.TCPConn.Close() }
+
+// inside is admitted and no TCP connection.
+type inside struct {
+	net.Conn
+	pass
+}
+
+// Close gives the place up.
+func (i *inside) Close() error { i.leave(); return i.Conn.Close() }
