@@ -1,7 +1,7 @@
 // Package msnserver serves MSN Messenger clients: notification server and
 // switchboard on one port (a client's first word tells which it wants), and
-// ports 80 and 443 for signing in and pages. It remembers for the owner which PCs
-// could not sign in, and why.
+// ports 80 and 443 for signing in, for MSNP over HTTP and for pages. It remembers
+// for the owner which PCs could not sign in, and why.
 //
 // A Server is shaped like net/http.Server: the Serve methods block until
 // Shutdown. Each connection has one goroutine, its reader; Shutdown waits for
@@ -24,6 +24,7 @@ import (
 	"nudge/bridge/im"
 	"nudge/msnserver/conn"
 	"nudge/msnserver/front"
+	"nudge/msnserver/gateway"
 	"nudge/msnserver/ns"
 	"nudge/msnserver/passport"
 	"nudge/msnserver/sb"
@@ -37,7 +38,7 @@ type Config struct {
 	Hub  *bridge.Hub
 	Log  *slog.Logger
 	Cert *front.Certificate // for ServeHTTPS
-	// Pages answers HTTP requests that are not Passport's; nil for one page
+	// Pages answers HTTP requests that are not of old clients; nil for one page
 	// that says what this is.
 	Pages http.Handler
 	// Allow tells whether a peer may connect; nil allows private and
@@ -56,6 +57,7 @@ type Server struct {
 	tickets *passport.Tickets
 	trouble troubles
 	tries   *passport.Throttle
+	gateway *gateway.Server
 	front   *front.Server
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -79,7 +81,8 @@ func New(c Config) *Server {
 		tickets: passport.NewTickets(), tries: passport.NewThrottle(c.Limits.Passwords),
 		listeners: map[net.Listener]struct{}{}, conns: map[*conn.Conn]im.Sink{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.front = front.New(&passport.Server{Accounts: c.Hub, Tickets: s.tickets, Witness: &s.trouble, Throttle: s.tries, Log: c.Log}, c.Cert, c.Pages, c.Log)
+	s.gateway = gateway.New(gateway.Config{Serve: s.admit, Unacknowledged: conn.Unacknowledged, Log: c.Log})
+	s.front = front.New(&passport.Server{Accounts: c.Hub, Tickets: s.tickets, Witness: &s.trouble, Throttle: s.tries, Log: c.Log}, s.gateway, c.Cert, c.Pages, c.Log)
 	return s
 }
 
@@ -123,13 +126,18 @@ func (s *Server) ServeMSN(l net.Listener) error {
 		if err != nil {
 			return err
 		}
-		s.mu.Lock()
-		if s.closed {
-			c.Close()
-		} else {
-			s.work.Go(func() { s.ServeConn(c) })
-		}
-		s.mu.Unlock()
+		s.admit(c)
+	}
+}
+
+// admit serves a connection in a goroutine of its own, which Shutdown waits for.
+func (s *Server) admit(c net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		c.Close()
+	} else {
+		s.work.Go(func() { s.ServeConn(c) })
 	}
 }
 
@@ -242,5 +250,6 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.work.Wait()
 	stop()
 	s.cancel()
+	s.gateway.Close()
 	return errors.Join(ctx.Err(), s.front.Shutdown(ctx))
 }

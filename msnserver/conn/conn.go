@@ -20,7 +20,8 @@
 //
 // A message counts as delivered when the session lives a second after its last
 // byte was written (DESIGN.md §3) and, where the kernel can tell, when the
-// client's machine has confirmed that byte. A client that closes in peace
+// client's machine has confirmed that byte. One that polls must have come again,
+// which shows that it has the answer before. A client that closes in peace
 // proves what was confirmed at once: a kernel whose program closes a socket
 // without having read everything answers with a reset, never with a plain end.
 package conn
@@ -43,6 +44,7 @@ import (
 const (
 	writeTime    = 30 * time.Second // for one Write
 	lingerTime   = 2 * time.Second  // for the client to take the last lines and close
+	polledLinger = 10 * time.Second // for one that comes for them
 	proofTime    = time.Second      // how long a session must outlive a message (DESIGN.md §3)
 	shrinkBuffer = 64 << 10         // a queue buffer larger than that is not kept
 )
@@ -203,7 +205,7 @@ func (c *Conn) prove() {
 	c.timer = nil
 	var done []proof
 	now, confirmed := time.Now(), c.sent
-	if n, known := unacknowledged(c.Net); known {
+	if n, known := Unacknowledged(c.Net); known {
 		confirmed -= n
 	}
 	for len(c.proofs) > 0 && !c.closed && !c.proofs[0].at.After(now) {
@@ -329,12 +331,16 @@ func (c *Conn) linger(err error) (read int) {
 	if errors.Is(err, ErrBye) {
 		c.writer.Wait()
 		if half, ok := c.Net.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
-			c.Net.SetReadDeadline(time.Now().Add(lingerTime))
+			limit := lingerTime
+			if c.Polled() {
+				limit = polledLinger
+			}
+			c.Net.SetReadDeadline(time.Now().Add(limit))
 			_, err := io.Copy(io.Discard, io.LimitReader(c.Net, 1<<20))
 			peace = err == nil
 		}
 	}
-	if n, known := unacknowledged(c.Net); peace && known {
+	if n, known := Unacknowledged(c.Net); peace && known {
 		c.mu.Lock()
 		read = c.sent - n
 		c.mu.Unlock()

@@ -7,10 +7,32 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unacknowledged is how many bytes written to c the client's machine has not
-// confirmed yet. known is false where the kernel can't be asked (a pipe, the
-// HTTP gateway).
-func unacknowledged(c net.Conn) (n int, known bool) {
+// Polled is a connection whose client comes for what is written to it, as over
+// the HTTP gateway. It needs no PNG, takes its time to say goodbye, and knows
+// better than a kernel what the client has.
+type Polled interface {
+	net.Conn
+	// Unacknowledged is how many bytes written the client has not shown to
+	// have.
+	Unacknowledged() int
+}
+
+// Polled tells whether the client polls.
+func (c *Conn) Polled() bool {
+	_, ok := c.Net.(Polled)
+	return ok
+}
+
+// Unacknowledged is how many bytes written to c the client's machine has not
+// confirmed yet, or the client itself where that is known. known is false where
+// nobody can be asked (a pipe).
+func Unacknowledged(c net.Conn) (n int, known bool) {
+	if p, ok := c.(Polled); ok {
+		return p.Unacknowledged(), true
+	}
+	if t, ok := c.(interface{ NetConn() net.Conn }); ok { // TLS
+		c = t.NetConn()
+	}
 	sc, ok := c.(syscall.Conn)
 	if !ok {
 		return 0, false

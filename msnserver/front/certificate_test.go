@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"nudge/msnserver/gateway"
 	"nudge/msnserver/passport"
 )
 
@@ -179,7 +180,7 @@ func TestEarly(t *testing.T) {
 // TestShutdownDoesNotWait: a client may still be waiting for the certificate.
 func TestShutdownDoesNotWait(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
-	s := New(&passport.Server{Witness: make(witness), Log: log}, newCertificate(&saved), nil, log)
+	s := New(&passport.Server{Witness: make(witness), Log: log}, gateway.New(gateway.Config{Log: log}), newCertificate(&saved), nil, log)
 	client, server := net.Pipe()
 	defer client.Close()
 	done := make(chan struct{})

@@ -1,8 +1,8 @@
 // Package front serves ports 80 and 443. It peeks at the first line of a
 // connection's next request, inside TLS on 443: what old clients send in a way
 // net/http refuses (no HTTP version) or must be answered letter by letter (nexus
-// and log-in) goes to package passport, everything else to net/http on the same
-// connection. Pages are served without redirects: doubled slashes are folded,
+// and log-in) goes to package passport, MSNP over HTTP to package gateway,
+// everything else to net/http on the same connection. Pages are served without redirects: doubled slashes are folded,
 // because the clients that send them follow none (CLIENTS.md 3), and every
 // answer has a Content-Length, because some read nothing else.
 //
@@ -25,12 +25,14 @@ import (
 	"sync"
 	"time"
 
+	"nudge/msnserver/gateway"
 	"nudge/msnserver/passport"
 )
 
 // Server answers HTTP. Make one with New.
 type Server struct {
 	passport *passport.Server
+	gateway  *gateway.Server
 	cert     *Certificate
 	log      *slog.Logger
 	http     http.Server
@@ -51,16 +53,16 @@ const (
 	idleTime  = 2 * time.Minute
 )
 
-// New makes a server. pages answers what is not Passport's; nil serves a page
-// that says what this is. cert may be nil when nothing is served with TLS.
-func New(p *passport.Server, cert *Certificate, pages http.Handler, log *slog.Logger) *Server {
+// New makes a server. pages answers what is neither Passport's nor the
+// gateway's; nil serves a page that says what this is. cert may be nil when nothing is served with TLS.
+func New(p *passport.Server, g *gateway.Server, cert *Certificate, pages http.Handler, log *slog.Logger) *Server {
 	if pages == nil {
 		pages = http.HandlerFunc(welcome)
 	}
 	if cert != nil {
 		pages = withRoot(pages, cert)
 	}
-	s := &Server{passport: p, cert: cert, log: log, listeners: map[net.Listener]struct{}{}, conns: map[net.Conn]struct{}{}}
+	s := &Server{passport: p, gateway: g, cert: cert, log: log, listeners: map[net.Listener]struct{}{}, conns: map[net.Conn]struct{}{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.handed = handoff{conns: make(chan net.Conn), done: make(chan struct{})}
 	s.http = http.Server{
@@ -133,10 +135,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// serve answers the Passport requests of one connection and hands it to
-// net/http at the first other one.
+// serve answers the requests of one connection that are not for net/http, and
+// hands it over at the first one that is.
 func (s *Server) serve(raw net.Conn, secure bool) {
-	keep, err := s.passportRequests(raw, secure)
+	keep, err := s.oldRequests(raw, secure)
 	if err != nil {
 		s.log.Debug("no request", "remote", raw.RemoteAddr(), "err", err)
 	}
@@ -148,9 +150,9 @@ func (s *Server) serve(raw net.Conn, secure bool) {
 	}
 }
 
-// passportRequests returns the connection, with what was read ahead, when there
+// oldRequests returns the connection, with what was read ahead, when there
 // is a request for net/http in it; else it closes it.
-func (s *Server) passportRequests(c net.Conn, secure bool) (keep net.Conn, err error) {
+func (s *Server) oldRequests(c net.Conn, secure bool) (keep net.Conn, err error) {
 	if secure {
 		if c, err = s.secure(c); err != nil {
 			return nil, err
@@ -162,6 +164,8 @@ func (s *Server) passportRequests(c net.Conn, secure bool) (keep net.Conn, err e
 		}
 	}()
 	br := bufio.NewReaderSize(c, 8<<10)
+	gate := s.gateway.Attach(c, br)
+	defer func() { gate.End(err) }()
 	for first := true; ; first = false {
 		wait := idleTime
 		if first {
@@ -174,6 +178,12 @@ func (s *Server) passportRequests(c net.Conn, secure bool) (keep net.Conn, err e
 				s.left(t, err)
 			}
 			return nil, err
+		}
+		if gateway.Wants(line) {
+			if err := gate.Answer(); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		if !passport.Wants(line) {
 			c.SetDeadline(time.Time{})

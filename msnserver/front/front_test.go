@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"nudge/msnserver/gateway"
 	"nudge/msnserver/passport"
 )
 
@@ -63,7 +64,7 @@ func serve(t *testing.T, cert *Certificate, pages http.Handler, secure bool) (ad
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	told = make(witness, 10)
-	s := New(&passport.Server{Accounts: nobody{}, Tickets: passport.NewTickets(), Witness: told, Throttle: passport.NewThrottle(passport.Limits{PerAccount: 5, PerSource: 20, Longest: 1}), Log: log}, cert, pages, log)
+	s := New(&passport.Server{Accounts: nobody{}, Tickets: passport.NewTickets(), Witness: told, Throttle: passport.NewThrottle(passport.Limits{PerAccount: 5, PerSource: 20, Longest: 1}), Log: log}, gateway.New(gateway.Config{Log: log}), cert, pages, log)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"nudge/msnserver/gateway"
 	"nudge/msnserver/passport"
 )
 
@@ -208,7 +209,7 @@ func FuzzHello(f *testing.F) {
 		f.Fatal(err)
 	}
 	told := make(witness, 1)
-	s := New(&passport.Server{Accounts: nobody{}, Tickets: passport.NewTickets(), Witness: told, Log: log}, cert, nil, log)
+	s := New(&passport.Server{Accounts: nobody{}, Tickets: passport.NewTickets(), Witness: told, Log: log}, gateway.New(gateway.Config{Log: log}), cert, nil, log)
 	f.Cleanup(func() { s.Shutdown(f.Context()) })
 	f.Fuzz(func(t *testing.T, hello []byte) {
 		client, server := net.Pipe()

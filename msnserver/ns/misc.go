@@ -5,8 +5,12 @@ import (
 	"nudge/msnserver/wire"
 )
 
-// png keeps the connection alive.
+// png keeps the connection alive. One that polls needs none and gets no answer
+// (MSNP.md K.10).
 func (s *Session) png(wire.Command) error {
+	if s.Polled() {
+		return nil
+	}
 	s.Send(s.Dialect().Pong())
 	return nil
 }

@@ -1,0 +1,292 @@
+package gateway
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Time limits of a session, and bytes that may wait in one.
+const (
+	maxLifespan = 60 * time.Second        // a poll is held that long at most
+	Expiry      = 60 * time.Second        // a session without a request is over (MSNP.md E)
+	replyTime   = 1500 * time.Millisecond // commands are answered then at the latest, with what there is
+	settleTime  = 20 * time.Millisecond   // the server has said all it says at once
+	doubtTime   = time.Second             // an answer that is younger may still be on its way
+	maxIn       = 2 * maxBody
+	maxOut      = 256 << 10
+	maxAtOnce   = 2 // requests of one session, one served and one waiting (MSNP.md K.10)
+	maxRecent   = 8 // answers remembered that the client has not confirmed
+)
+
+// errGone is why a session ends whose client does not come any more. It is no
+// io.EOF: nothing is known of what the client has read last.
+var errGone = errors.New("the client has stopped polling the gateway")
+
+// answer is one that had something in it: bytes start to end of what the server
+// has written.
+type answer struct {
+	number     uint64
+	start, end int64
+	line       *Line
+	at         time.Time
+}
+
+// session is one MSNP connection. Its fields are guarded by mu; cond tells of
+// every change.
+type session struct {
+	gw            *Server
+	id            string
+	local, remote net.Addr
+
+	mu   sync.Mutex
+	cond sync.Cond
+
+	in    []byte    // from the client, not yet read by the server
+	idle  bool      // the server has read all and waits in Read, unless in says otherwise
+	quiet time.Time // since when the server neither reads nor writes
+
+	out     []byte // written and not confirmed: it starts at byte base of all
+	base    int64
+	given   int64    // so far it was put into answers
+	number  uint64   // of the newest answer
+	first   uint64   // of the answer to open
+	follows bool     // the client takes over the numbers it is given
+	answers []answer // the newest that are not confirmed, oldest first
+
+	came, served uint64 // requests, for their order
+	lastBody     []byte // of the newest request that had one,
+	lastNumber   uint64 // and its number
+
+	readBy, writeBy deadline
+	expiry          *time.Timer // runs while there is no request
+	closing         bool        // closed for writing
+	said            bool        // an answer said that the session is over,
+	taken           bool        // and the client has it
+	gone            bool        // the client does not come any more
+	closed          bool
+}
+
+func newSession(gw *Server, id string, local, remote net.Addr) *session {
+	s := &session{gw: gw, id: id, local: local, remote: remote, number: 1, first: 1, quiet: time.Now()}
+	s.cond.L = &s.mu
+	s.expiry = time.AfterFunc(Expiry, s.expire)
+	return s
+}
+
+func (s *session) wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cond.Broadcast()
+}
+
+// waitUntil returns at the next change, at t at the latest. s.mu is held.
+func (s *session) waitUntil(t time.Time) {
+	timer := time.AfterFunc(time.Until(t), s.wake)
+	defer timer.Stop()
+	s.cond.Wait()
+}
+
+// expire ends a session whose client has not come for too long.
+func (s *session) expire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.came != s.served { // one came just now
+		return
+	}
+	s.gone = true
+	s.cond.Broadcast()
+	if s.closed {
+		s.gw.forget(s)
+	}
+}
+
+// reply is what a request is answered with.
+type reply struct {
+	id   string // of the session, with the number
+	data []byte
+	last bool // the session is over
+}
+
+// enter waits until it is the caller's turn; false when too many wait.
+func (s *session) enter() bool {
+	if s.came-s.served >= maxAtOnce {
+		return false
+	}
+	turn := s.came
+	s.came++
+	s.expiry.Stop()
+	s.cond.Broadcast() // a poll that is held ends
+	for s.served != turn {
+		s.cond.Wait()
+	}
+	return true
+}
+
+// leave lets the next request have its turn.
+func (s *session) leave() {
+	s.served++
+	if s.came == s.served && !(s.said && s.closed) {
+		s.expiry.Reset(Expiry)
+	}
+	s.cond.Broadcast()
+}
+
+// serve runs one request that came on l; write sends its answer while it still
+// is the request's turn. ok is false when the client has too many requests.
+func (s *session) serve(l *Line, r request, write func(reply) error) (ok bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.enter() {
+		return false, nil
+	}
+	defer s.leave()
+	repeated := len(r.body) > 0 && r.number == s.lastNumber && bytes.Equal(r.body, s.lastBody)
+	s.confirm(l, r.number, repeated)
+	if !repeated && len(r.body) > 0 {
+		if len(s.in)+len(r.body) > maxIn {
+			s.gone = true // it says more than anybody can read
+			return true, fmt.Errorf("%w: too much is waiting to be read", errTooLarge)
+		}
+		s.in = append(s.in, r.body...)
+		s.lastBody, s.lastNumber = r.body, r.number
+		s.cond.Broadcast()
+	}
+	if s.await(r) {
+		return true, s.give(l, reply{id: s.sessionID()}, write)
+	}
+	a := s.take(l)
+	if r.action == "open" {
+		s.first = s.number
+	}
+	return true, s.give(l, a, write)
+}
+
+// confirm draws the conclusions from the number a request carries: the client
+// has the answer of that number and those before it. When answers after it are
+// lost, they are given again.
+func (s *session) confirm(l *Line, number uint64, repeated bool) {
+	if number > s.first {
+		s.follows = true
+	}
+	if number == s.number || !s.follows {
+		// A client that stays with its first number says nothing by it; that
+		// it asks again is all there is to know.
+		s.release(s.given)
+		return
+	}
+	i := slices.IndexFunc(s.answers, func(a answer) bool { return a.number == number+1 })
+	if i < 0 {
+		return
+	}
+	lacking := s.answers[i]
+	s.release(lacking.start)
+	if (repeated || s.missed(l, lacking)) && !s.closed {
+		s.given = lacking.start
+		s.answers = nil
+	}
+}
+
+// missed tells whether an answer, which the client had not got when it sent a
+// request on l, is lost. It isn't when it comes before that request's answer on
+// the same connection, or when the client got it meanwhile: some clients have
+// two requests on their way.
+func (s *session) missed(l *Line, a answer) bool {
+	for a.line != l {
+		switch f := a.line.fate(); {
+		case f != open:
+			return f == broken
+		case time.Since(a.at) >= doubtTime:
+			n, known := s.gw.unacknowledged(a.line.c)
+			return known && n > 0
+		}
+		s.waitUntil(time.Now().Add(doubtTime / 20))
+	}
+	return false
+}
+
+// release forgets what the client has, up to byte pos of all.
+func (s *session) release(pos int64) {
+	if pos <= s.base || s.closed {
+		return
+	}
+	if s.out = s.out[pos-s.base:]; len(s.out) == 0 {
+		s.out = nil
+	}
+	s.base = pos
+	s.answers = slices.DeleteFunc(s.answers, func(a answer) bool { return a.end <= pos })
+	s.cond.Broadcast()
+}
+
+// await holds a request until it can be answered. It is overtaken when the
+// client has sent another request meanwhile, which gets what there is: perhaps
+// the client doesn't listen to this one any more.
+func (s *session) await(r request) (overtaken bool) {
+	end := time.Now().Add(replyTime)
+	if len(r.body) == 0 && r.action != "open" {
+		end = time.Now().Add(r.lifespan)
+	}
+	for !s.closed && !s.closing && time.Now().Before(end) {
+		next := end
+		if len(r.body) == 0 && r.action != "open" {
+			if s.came-s.served > 1 {
+				return true
+			}
+			if s.given < s.base+int64(len(s.out)) {
+				return false
+			}
+		} else if s.idle && len(s.in) == 0 {
+			settled := s.quiet.Add(settleTime)
+			if !time.Now().Before(settled) {
+				return false
+			}
+			next = settled
+		}
+		s.waitUntil(next)
+	}
+	return false
+}
+
+// take puts what there is into an answer. Its number is a new one if it says
+// something: a client that shows the number has it.
+func (s *session) take(l *Line) reply {
+	r := reply{data: s.out[min(s.given-s.base, int64(len(s.out))):]}
+	if len(r.data) > 0 {
+		s.number++
+		end := s.given + int64(len(r.data))
+		if s.answers = append(s.answers, answer{s.number, s.given, end, l, time.Now()}); len(s.answers) > maxRecent {
+			s.answers = s.answers[1:]
+		}
+		s.given = end
+	}
+	r.id, r.last = s.sessionID(), s.closing || s.closed
+	return r
+}
+
+func (s *session) sessionID() string { return fmt.Sprintf("%s.%d", s.id, s.number) }
+
+// give sends an answer. A last one has no request after it that could show that
+// the client has it; there the client's machine is asked.
+func (s *session) give(l *Line, r reply, write func(reply) error) error {
+	s.mu.Unlock()
+	err := write(r)
+	delivered := err == nil && (!r.last || len(r.data) == 0 || s.gw.arrived(l.c))
+	s.mu.Lock()
+	if !r.last {
+		return err
+	}
+	s.said = true
+	if delivered {
+		s.release(s.given)
+		s.taken = true
+		s.cond.Broadcast()
+	}
+	if s.closed {
+		s.gw.forget(s)
+	}
+	return err
+}
