@@ -54,7 +54,8 @@ type Config struct {
 	// instead.
 	Serve func(c net.Conn)
 	// Unacknowledged tells how many bytes written to an HTTP connection the
-	// client's machine has not confirmed, if that is known.
+	// client's machine has not confirmed, if that is known; nil when it never
+	// is.
 	Unacknowledged func(net.Conn) (n int, known bool)
 	Log            *slog.Logger
 	// Sessions is how many there may be, PerAddress from one address; 0 for
@@ -77,6 +78,9 @@ type Server struct {
 // New makes a gateway.
 func New(c Config) *Server {
 	g := &Server{serve: c.Serve, unacknowledged: c.Unacknowledged, log: c.Log, most: c.Sessions, each: c.PerAddress, sessions: map[string]*session{}}
+	if g.unacknowledged == nil {
+		g.unacknowledged = func(net.Conn) (int, bool) { return 0, false }
+	}
 	if g.most == 0 {
 		g.most = DefaultSessions
 	}
