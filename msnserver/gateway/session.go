@@ -173,21 +173,22 @@ func (s *session) confirm(l *Line, number uint64, repeated bool) {
 	if number > s.first {
 		s.follows = true
 	}
-	if number == s.number || !s.follows {
-		// A client that stays with its first number says nothing by it; that
-		// it asks again is all there is to know.
+	if number == s.number {
 		s.release(s.given)
 		return
 	}
-	i := slices.IndexFunc(s.answers, func(a answer) bool { return a.number == number+1 })
+	i := slices.IndexFunc(s.answers, func(a answer) bool { return a.number > number })
 	if i < 0 {
 		return
 	}
 	lacking := s.answers[i]
 	s.release(lacking.start)
-	if (repeated || s.missed(l, lacking)) && !s.closed {
+	switch {
+	case (repeated || s.missed(l, lacking)) && !s.closed:
 		s.given = lacking.start
 		s.answers = nil
+	case !s.follows:
+		s.release(s.given) // it stays with its first number: that it asks again is all there is to know
 	}
 }
 
