@@ -39,7 +39,9 @@ type web struct {
 // addressed is a pipe's end with a socket's addresses.
 type addressed struct{ net.Conn }
 
-func (addressed) LocalAddr() net.Addr  { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1).To16(), Port: 80} }
+func (addressed) LocalAddr() net.Addr {
+	return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1).To16(), Port: 80}
+}
 func (addressed) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 7), Port: 4242} }
 
 func (r *rig) connect() *web {

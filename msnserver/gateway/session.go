@@ -1,9 +1,9 @@
 package gateway
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"net"
 	"slices"
 	"sync"
@@ -19,8 +19,9 @@ const (
 	doubtTime   = time.Second             // an answer that is younger may still be on its way
 	maxIn       = 2 * maxBody
 	maxOut      = 256 << 10
+	maxAnswer   = 64 << 10
 	maxAtOnce   = 2 // requests of one session, one served and one waiting (MSNP.md K.10)
-	maxRecent   = 8 // answers remembered that the client has not confirmed
+	maxRecent   = 8 // answers remembered that the client has not confirmed, and commands
 )
 
 // errGone is why a session ends whose client does not come any more. It is no
@@ -34,7 +35,18 @@ type answer struct {
 	start, end int64
 	line       *Line
 	at         time.Time
+	lost       bool // it was given again
 }
+
+// heard is what a request brought: the same commands under the same number are
+// a request that is repeated, or one that was long on its way. Commands have
+// transaction ids; no client says the same twice.
+type heard struct {
+	number uint64
+	body   uint64
+}
+
+var seed = maphash.MakeSeed()
 
 // session is one MSNP connection. Its fields are guarded by mu; cond tells of
 // every change.
@@ -58,9 +70,8 @@ type session struct {
 	follows bool     // the client takes over the numbers it is given
 	answers []answer // the newest that are not confirmed, oldest first
 
-	came, served uint64 // requests, for their order
-	lastBody     []byte // of the newest request that had one,
-	lastNumber   uint64 // and its number
+	came, served uint64  // requests, for their order
+	heard        []heard // the newest commands
 
 	readBy, writeBy deadline
 	expiry          *time.Timer // runs while there is no request
@@ -112,10 +123,13 @@ type reply struct {
 	last bool // the session is over
 }
 
-// enter waits until it is the caller's turn; false when too many wait.
+// enter waits until it is the caller's turn; false when too many wait. It gives
+// them a moment: the client may have given up some whose connection broke.
 func (s *session) enter() bool {
-	if s.came-s.served >= maxAtOnce {
-		return false
+	for end := time.Now().Add(doubtTime); s.came-s.served >= maxAtOnce; s.waitUntil(end) {
+		if !time.Now().Before(end) {
+			return false
+		}
 	}
 	turn := s.came
 	s.came++
@@ -141,19 +155,23 @@ func (s *session) leave() {
 func (s *session) serve(l *Line, r request, write func(reply) error) (ok bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.shows(r.number)
 	if !s.enter() {
 		return false, nil
 	}
 	defer s.leave()
-	repeated := len(r.body) > 0 && r.number == s.lastNumber && bytes.Equal(r.body, s.lastBody)
-	s.confirm(l, r.number, repeated)
+	h := heard{r.number, maphash.Bytes(seed, r.body)}
+	repeated := len(r.body) > 0 && slices.Contains(s.heard, h)
+	s.regive(l, r.number, repeated)
 	if !repeated && len(r.body) > 0 {
 		if len(s.in)+len(r.body) > maxIn {
 			s.gone = true // it says more than anybody can read
 			return true, fmt.Errorf("%w: too much is waiting to be read", errTooLarge)
 		}
 		s.in = append(s.in, r.body...)
-		s.lastBody, s.lastNumber = r.body, r.number
+		if s.heard = append(s.heard, h); len(s.heard) > maxRecent {
+			s.heard = s.heard[1:]
+		}
 		s.cond.Broadcast()
 	}
 	if s.await(r) {
@@ -166,27 +184,30 @@ func (s *session) serve(l *Line, r request, write func(reply) error) (ok bool, e
 	return true, s.give(l, a, write)
 }
 
-// confirm draws the conclusions from the number a request carries: the client
-// has the answer of that number and those before it. When answers after it are
-// lost, they are given again.
-func (s *session) confirm(l *Line, number uint64, repeated bool) {
+// shows draws the conclusion from the number that a request carries: the client
+// has the answer of that number and those before it.
+func (s *session) shows(number uint64) {
 	if number > s.first {
 		s.follows = true
 	}
-	if number == s.number {
-		s.release(s.given)
-		return
+	if i := slices.IndexFunc(s.answers, func(a answer) bool { return a.number == number }); i >= 0 {
+		s.release(s.answers[i].end)
 	}
-	i := slices.IndexFunc(s.answers, func(a answer) bool { return a.number > number })
+}
+
+// regive puts what a client that shows number has lost into its next answer.
+func (s *session) regive(l *Line, number uint64, repeated bool) {
+	i := slices.IndexFunc(s.answers, func(a answer) bool { return a.number > number && !a.lost })
 	if i < 0 {
 		return
 	}
 	lacking := s.answers[i]
-	s.release(lacking.start)
 	switch {
-	case (repeated || s.missed(l, lacking)) && !s.closed:
-		s.given = lacking.start
-		s.answers = nil
+	case repeated || s.missed(l, lacking):
+		s.given = max(lacking.start, s.base)
+		for i := range s.answers {
+			s.answers[i].lost = s.answers[i].lost || s.answers[i].number > number
+		}
 	case !s.follows:
 		s.release(s.given) // it stays with its first number: that it asks again is all there is to know
 	}
@@ -197,7 +218,7 @@ func (s *session) confirm(l *Line, number uint64, repeated bool) {
 // the same connection, or when the client got it meanwhile: some clients have
 // two requests on their way.
 func (s *session) missed(l *Line, a answer) bool {
-	for a.line != l {
+	for a.line != l && s.base < a.end {
 		switch f := a.line.fate(); {
 		case f != open:
 			return f == broken
@@ -218,7 +239,7 @@ func (s *session) release(pos int64) {
 	if s.out = s.out[pos-s.base:]; len(s.out) == 0 {
 		s.out = nil
 	}
-	s.base = pos
+	s.base, s.given = pos, max(s.given, pos)
 	s.answers = slices.DeleteFunc(s.answers, func(a answer) bool { return a.end <= pos })
 	s.cond.Broadcast()
 }
@@ -237,7 +258,7 @@ func (s *session) await(r request) (overtaken bool) {
 			if s.came-s.served > 1 {
 				return true
 			}
-			if s.given < s.base+int64(len(s.out)) {
+			if s.more() {
 				return false
 			}
 		} else if s.idle && len(s.in) == 0 {
@@ -256,17 +277,23 @@ func (s *session) await(r request) (overtaken bool) {
 // something: a client that shows the number has it.
 func (s *session) take(l *Line) reply {
 	r := reply{data: s.out[min(s.given-s.base, int64(len(s.out))):]}
+	r.data = r.data[:min(len(r.data), maxAnswer)]
 	if len(r.data) > 0 {
 		s.number++
 		end := s.given + int64(len(r.data))
-		if s.answers = append(s.answers, answer{s.number, s.given, end, l, time.Now()}); len(s.answers) > maxRecent {
+		s.answers = append(s.answers, answer{number: s.number, start: s.given, end: end, line: l, at: time.Now()})
+		if len(s.answers) > maxRecent { // two become one, so that nothing of them counts as known
+			s.answers[1].start = s.answers[0].start
 			s.answers = s.answers[1:]
 		}
 		s.given = end
 	}
-	r.id, r.last = s.sessionID(), s.closing || s.closed
+	r.id, r.last = s.sessionID(), s.closed || s.closing && !s.more()
 	return r
 }
+
+// more tells whether there is something that is in no answer yet.
+func (s *session) more() bool { return s.given < s.base+int64(len(s.out)) }
 
 func (s *session) sessionID() string { return fmt.Sprintf("%s.%d", s.id, s.number) }
 

@@ -18,6 +18,9 @@ func (r *rig) session(w *web) (nc net.Conn, id string) {
 		nc := <-r.conn
 		hear(r.t, nc, "VER")
 		say(r.t, nc, "ok")
+		nc.SetReadDeadline(time.Now().Add(5 * settleTime))
+		nc.Read(make([]byte, 1)) // it waits for more: the answer is complete
+		nc.SetReadDeadline(time.Time{})
 		r.conn <- nc
 	}()
 	first := w.ask("Action=open&Server=NS&IP=x", "VER")
@@ -107,7 +110,7 @@ func TestAtOnce(t *testing.T) {
 			t.Errorf("newer: %+v", g)
 		}
 
-		go func() { hear(t, nc, "SLOW"); time.Sleep(time.Second); say(t, nc, "done") }()
+		go func() { hear(t, nc, "SLOW"); time.Sleep(replyTime - time.Millisecond); say(t, nc, "done") }()
 		a.post("SessionID="+id, "SLOW")
 		synctest.Wait()
 		b.post(poll, "")
