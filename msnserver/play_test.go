@@ -166,7 +166,8 @@ func (pipes) Addr() net.Addr { return &net.TCPAddr{} }
 //	away, back                        that network goes; it is there again
 //	wait 31s                          nothing happens for so long
 //	shutdown                          the server goes
-//	A> TEXT    client A says TEXT; its first line connects it. H… is port 80
+//	A> TEXT    client A says TEXT; its first line connects it. H… is port 80,
+//	           W… polls through the gateway
 //	A>> TEXT   the same without a line end
 //	A< TEXT    the next thing A is told
 //	A<EOF      the server hangs up on A
@@ -244,7 +245,7 @@ func (p *player) line(line string) {
 			p.fail("sending: %v", err)
 		}
 	case ">EOF":
-		if p.over != nil { // who polls has no other way to say so
+		if p.over != nil && m[1][0] != 'W' { // who polls has no other way to say so
 			io.WriteString(c, "OUT\r\n")
 			io.Copy(io.Discard, c)
 		}
@@ -267,19 +268,22 @@ func (p *player) fail(format string, args ...any) {
 func (p *player) client(name string) *client {
 	c := p.clients[name]
 	if c == nil {
-		nc := p.dial(strings.HasPrefix(name, "H"))
+		nc := p.dial(name[0])
 		c = &client{nc, bufio.NewReaderSize(nc, wire.MaxLine)}
 		p.clients[name] = c
 	}
 	return c
 }
 
-// dial connects a client, to port 80 if it is one for the web.
-func (p *player) dial(web bool) net.Conn {
-	if p.over == nil || web {
-		return p.box.dial(p.t, web)
+// dial connects a client whose name begins with kind.
+func (p *player) dial(kind byte) net.Conn {
+	g := msnclient.Gateway{}
+	switch {
+	case p.over != nil && kind != 'H':
+		g = *p.over
+	case kind != 'W':
+		return p.box.dial(p.t, kind == 'H')
 	}
-	g := *p.over
 	g.Host = "gateway.messenger.hotmail.com"
 	g.Connect = func(context.Context) (net.Conn, error) { return p.box.dial(p.t, true), nil }
 	nc, err := g.Dial(p.t.Context(), "192.0.2.1:1863")
