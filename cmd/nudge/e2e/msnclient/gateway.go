@@ -52,7 +52,7 @@ func (g *Gateway) Dial(_ context.Context, addr string) (net.Conn, error) {
 	}
 	near, far := net.Pipe()
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &polling{g: g, ip: host, pipe: far, ctx: ctx, cancel: cancel, wrote: make(chan []byte)}
+	p := &polling{g: g, ip: host, pipe: far, ctx: ctx, cancel: cancel, wrote: make(chan []byte), over: make(chan struct{})}
 	p.wg.Go(p.write)
 	p.wg.Go(p.run)
 	return &gatewayConn{near, p}, nil
@@ -81,6 +81,8 @@ type polling struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	wrote  chan []byte
+	over   chan struct{} // closed when the session is
+	once   sync.Once
 
 	mu sync.Mutex
 	id string
@@ -122,17 +124,20 @@ func (p *polling) run() {
 		if a.ask("Action=open&Server="+server+"&IP="+p.ip, body) != nil {
 			return
 		}
-		if p.g.Eager {
-			p.wg.Go(func() {
-				defer p.cancel()
-				second := &asker{p: p}
-				defer second.close()
-				second.work(p.wrote, every, "")
-			})
-			a.work(nil, 0, fmt.Sprintf("&Lifespan=%d", lifespan/time.Second))
+		if !p.g.Eager {
+			a.work(p.wrote, every, "")
 			return
 		}
-		a.work(p.wrote, every, "")
+		// When one hears that the session is over, the other still gets its
+		// answer.
+		var second sync.WaitGroup
+		second.Go(func() {
+			b := &asker{p: p}
+			defer b.close()
+			b.work(p.wrote, every, "")
+		})
+		a.work(nil, 0, fmt.Sprintf("&Lifespan=%d", lifespan/time.Second))
+		second.Wait()
 	case <-p.ctx.Done():
 	}
 }
@@ -153,10 +158,13 @@ func (a *asker) work(commands <-chan []byte, every time.Duration, how string) {
 			err = a.ask("SessionID=%s", body)
 		case <-time.After(every):
 			err = a.ask("Action=poll&SessionID=%s"+how, nil)
+		case <-a.p.over:
+			return
 		case <-a.p.ctx.Done():
 			return
 		}
 		if err != nil {
+			a.p.once.Do(func() { close(a.p.over) })
 			return
 		}
 	}
