@@ -16,7 +16,7 @@ import (
 // connections that break before an answer was read: in the end each has got
 // exactly what the other has said.
 func FuzzSession(f *testing.F) {
-	for _, s := range []string{"", "cspl", "scpbscpb", "sdcsdc", "ssoosco", "lslslt", "kckpskb", "sbbbp", "cdcdcd", "nsnpnsbn", "lttttttts", "hsphsp", "sksksk", "wwdwsbp"} {
+	for _, s := range []string{"", "cspl", "scpbscpb", "sdcsdc", "ssoosco", "lslslt", "kckpskb", "sbbbp", "cdcdcd", "nsnpnsbn", "lttttttts", "hsphsp", "dsbh", "sksksk", "wwdwsbp"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, ops []byte) {
@@ -44,7 +44,7 @@ type play struct {
 	mu        sync.Mutex
 	read      bytes.Buffer // by the server
 	n         int          // counts what both say
-	broke     bool         // a connection broke
+	broke     bool         // a connection has ended
 }
 
 func (p *play) open() {
@@ -82,7 +82,7 @@ func (p *play) command() string {
 }
 
 func (p *play) do(op byte) {
-	p.broke = p.broke || strings.IndexByte("bdh", op) >= 0
+	p.broke = p.broke || strings.IndexByte("bdhk", op) >= 0
 	switch op {
 	case 'c': // says something
 		p.took(p.w.ask("SessionID="+p.id, p.command()))
@@ -129,7 +129,7 @@ func (p *play) do(op byte) {
 		p.took(a)
 		p.took(b)
 		other.Close()
-	case 'n': // shows an old number, or none; who also breaks connections can't be told from one who has lost answers
+	case 'n': // shows an old number, or none; who also changes connections can't be told from one who has lost answers
 		id, number, _ := strings.Cut(p.id, ".")
 		if !p.broke {
 			number = fmt.Sprint(p.n % 2)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -96,8 +97,9 @@ func TestOtherHosts(t *testing.T) {
 }
 
 // TestSockets: over TCP the kernel knows what has arrived. A connection that is
-// reset, or whose client does not take what it was sent, has lost its answer; one
-// that the client closes after reading has not.
+// reset, or whose client does not take what it was sent, has lost its answer. One
+// that is closed in peace has not, if the client is one of those that have two
+// requests on their way; else who took it was a proxy.
 func TestSockets(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -123,7 +125,7 @@ func TestSockets(t *testing.T) {
 		end  func(w *web)
 		want string
 	}{
-		"read and closed": {func(w *web) { w.answer(); w.Close(); <-w.over }, "two"},
+		"read and closed": {func(w *web) { w.answer(); w.Close(); <-w.over }, "onetwo"},
 		"closed unread":   {func(w *web) { begin(w); w.Close(); <-w.over }, "onetwo"},
 		"reset":           {func(w *web) { begin(w); w.Conn.(*net.TCPConn).SetLinger(0); w.Close(); <-w.over }, "onetwo"},
 		"open":            {func(w *web) { begin(w) }, "two"},
@@ -140,6 +142,24 @@ func TestSockets(t *testing.T) {
 			}
 		})
 	}
+	t.Run("read and closed, two at once", func(t *testing.T) {
+		nc, id := r.session(dial())
+		a, b := dial(), dial()
+		a.post(poll+id+"&Lifespan=30", "")
+		for !r.g.find(strings.Split(id, ".")[0]).busy() {
+			runtime.Gosched()
+		}
+		b.post(poll+id+"&Lifespan=30", "")
+		a.answer()
+		say(t, nc, "one")
+		b.answer()
+		b.Close()
+		<-b.over
+		say(t, nc, "two")
+		if g := a.ask(poll+id, ""); g.data != "two" {
+			t.Errorf("%+v", g)
+		}
+	})
 	t.Run("not taken", func(t *testing.T) {
 		nc, id := r.session(dial())
 		w := dial()
@@ -166,4 +186,11 @@ func TestSockets(t *testing.T) {
 			t.Errorf("%d bytes are not proved", n)
 		}
 	})
+}
+
+// busy tells whether a request is being served.
+func (s *session) busy() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.came > s.served
 }

@@ -71,6 +71,7 @@ type session struct {
 	answers []answer // the newest that are not confirmed, oldest first
 
 	came, served uint64  // requests, for their order
+	overlaps     bool    // the client has sent one before the one before it was answered
 	heard        []heard // the newest commands
 
 	readBy, writeBy deadline
@@ -133,6 +134,7 @@ func (s *session) enter() bool {
 	}
 	turn := s.came
 	s.came++
+	s.overlaps = s.overlaps || turn != s.served
 	s.expiry.Stop()
 	s.cond.Broadcast() // a poll that is held ends
 	for s.served != turn {
@@ -162,7 +164,7 @@ func (s *session) serve(l *Line, r request, write func(reply) error) (ok bool, e
 	defer s.leave()
 	h := heard{r.number, maphash.Bytes(seed, r.body)}
 	repeated := len(r.body) > 0 && slices.Contains(s.heard, h)
-	s.regive(l, r.number, repeated)
+	overtaken := s.regive(l, r.number, repeated)
 	if !repeated && len(r.body) > 0 {
 		if len(s.in)+len(r.body) > maxIn {
 			s.gone = true // it says more than anybody can read
@@ -174,10 +176,10 @@ func (s *session) serve(l *Line, r request, write func(reply) error) (ok bool, e
 		}
 		s.cond.Broadcast()
 	}
-	if s.await(r) {
-		return true, s.give(l, reply{id: s.sessionID()}, write)
+	if overtaken || s.await(r) {
+		return true, s.give(l, reply{id: s.numbered(r.number)}, write)
 	}
-	a := s.take(l)
+	a := s.take(l, r.number)
 	if r.action == "open" {
 		s.first = s.number
 	}
@@ -195,15 +197,22 @@ func (s *session) shows(number uint64) {
 	}
 }
 
-// regive puts what a client that shows number has lost into its next answer.
-func (s *session) regive(l *Line, number uint64, repeated bool) {
+// regive puts what a client that shows number has lost into its next answer. It
+// is overtaken when that is not yet clear and another request has come.
+func (s *session) regive(l *Line, number uint64, repeated bool) (overtaken bool) {
 	i := slices.IndexFunc(s.answers, func(a answer) bool { return a.number > number && !a.lost })
 	if i < 0 {
-		return
+		return false
 	}
 	lacking := s.answers[i]
+	lost, clear := repeated, true
+	if !lost {
+		lost, clear = s.missed(l, lacking)
+	}
 	switch {
-	case repeated || s.missed(l, lacking):
+	case !clear:
+		return true
+	case lost:
 		s.given = max(lacking.start, s.base)
 		for i := range s.answers {
 			s.answers[i].lost = s.answers[i].lost || s.answers[i].number > number
@@ -211,24 +220,35 @@ func (s *session) regive(l *Line, number uint64, repeated bool) {
 	case !s.follows:
 		s.release(s.given) // it stays with its first number: that it asks again is all there is to know
 	}
+	return false
 }
 
 // missed tells whether an answer, which the client had not got when it sent a
 // request on l, is lost. It isn't when it comes before that request's answer on
-// the same connection, or when the client got it meanwhile: some clients have
-// two requests on their way.
-func (s *session) missed(l *Line, a answer) bool {
-	for a.line != l && s.base < a.end {
+// the same connection, or when the client has got it meanwhile: some have two
+// requests on their way, and of those the other one may tell in a moment. One
+// that keeps to the rules has given an answer up before it asks again: when the
+// connection was closed in peace, it was a proxy that had got it.
+func (s *session) missed(l *Line, a answer) (lost, clear bool) {
+	began := time.Now()
+	for a.line != l && s.base < a.end && !s.closed {
+		old := time.Since(a.at) >= doubtTime
 		switch f := a.line.fate(); {
-		case f != open:
-			return f == broken
-		case time.Since(a.at) >= doubtTime:
+		case f == broken && (!s.overlaps || time.Since(began) >= doubtTime):
+			return true, true
+		case f == taken && (s.overlaps || !s.follows):
+			return false, true
+		case f == taken && old:
+			return true, true
+		case f == open && old:
 			n, known := s.gw.unacknowledged(a.line.c)
-			return known && n > 0
+			return known && n > 0, true
+		case s.crowded():
+			return false, false
 		}
 		s.waitUntil(time.Now().Add(doubtTime / 20))
 	}
-	return false
+	return false, true
 }
 
 // release forgets what the client has, up to byte pos of all.
@@ -244,6 +264,9 @@ func (s *session) release(pos int64) {
 	s.cond.Broadcast()
 }
 
+// crowded tells whether another request waits for its turn.
+func (s *session) crowded() bool { return s.came-s.served > 1 }
+
 // await holds a request until it can be answered. It is overtaken when the
 // client has sent another request meanwhile, which gets what there is: perhaps
 // the client doesn't listen to this one any more.
@@ -255,7 +278,7 @@ func (s *session) await(r request) (overtaken bool) {
 	for !s.closed && !s.closing && time.Now().Before(end) {
 		next := end
 		if len(r.body) == 0 && r.action != "open" {
-			if s.came-s.served > 1 {
+			if s.crowded() {
 				return true
 			}
 			if s.more() {
@@ -273,13 +296,15 @@ func (s *session) await(r request) (overtaken bool) {
 	return false
 }
 
-// take puts what there is into an answer. Its number is a new one if it says
-// something: a client that shows the number has it.
-func (s *session) take(l *Line) reply {
+// take puts what there is into an answer to a request that showed a number. It
+// has a new one if it says something: a client that shows that has the answer.
+// Otherwise it has the client's, who may lack what others say.
+func (s *session) take(l *Line, number uint64) reply {
 	r := reply{data: s.out[min(s.given-s.base, int64(len(s.out))):]}
 	r.data = r.data[:min(len(r.data), maxAnswer)]
 	if len(r.data) > 0 {
 		s.number++
+		number = s.number
 		end := s.given + int64(len(r.data))
 		s.answers = append(s.answers, answer{number: s.number, start: s.given, end: end, line: l, at: time.Now()})
 		if len(s.answers) > maxRecent { // two become one, so that nothing of them counts as known
@@ -288,14 +313,20 @@ func (s *session) take(l *Line) reply {
 		}
 		s.given = end
 	}
-	r.id, r.last = s.sessionID(), s.closed || s.closing && !s.more()
+	r.id, r.last = s.numbered(number), s.closed || s.closing && !s.more()
 	return r
 }
 
 // more tells whether there is something that is in no answer yet.
 func (s *session) more() bool { return s.given < s.base+int64(len(s.out)) }
 
-func (s *session) sessionID() string { return fmt.Sprintf("%s.%d", s.id, s.number) }
+// numbered is the session id with a number, the newest when the client had none.
+func (s *session) numbered(n uint64) string {
+	if n == 0 || n > s.number {
+		n = s.number
+	}
+	return fmt.Sprintf("%s.%d", s.id, n)
+}
 
 // give sends an answer. A last one has no request after it that could show that
 // the client has it; there the client's machine is asked.

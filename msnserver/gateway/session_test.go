@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// session opens one in which both sides have said something.
+// session opens one in which both sides have said something and the client has
+// shown that it takes over numbers.
 func (r *rig) session(w *web) (nc net.Conn, id string) {
 	r.t.Helper()
 	go func() {
@@ -28,10 +29,12 @@ func (r *rig) session(w *web) (nc net.Conn, id string) {
 	if first.data != "ok" {
 		r.t.Fatalf("open: %+v", first)
 	}
-	if again := w.ask("Action=poll&SessionID="+first.id, ""); again.status != 200 || again.data != "" {
-		r.t.Fatalf("first poll: %+v", again)
+	say(r.t, nc, "hello")
+	second := w.ask("Action=poll&SessionID="+first.id, "")
+	if third := w.ask("Action=poll&SessionID="+second.id, ""); second.data != "hello" || third.id != second.id || third.data != "" {
+		r.t.Fatalf("polls: %+v, %+v", second, third)
 	}
-	return nc, first.id
+	return nc, second.id
 }
 
 // synced runs a test in a bubble of time with a rig.
@@ -106,9 +109,12 @@ func TestAtOnce(t *testing.T) {
 		}
 		synctest.Wait()
 		say(t, nc, "NLN")
-		if g := b.answer(); g.data != "NLN" {
+		g := b.answer()
+		if g.data != "NLN" {
 			t.Errorf("newer: %+v", g)
 		}
+		id = g.id
+		poll = "Action=poll&Lifespan=30&SessionID=" + id
 
 		go func() { hear(t, nc, "SLOW"); time.Sleep(replyTime - time.Millisecond); say(t, nc, "done") }()
 		a.post("SessionID="+id, "SLOW")
@@ -185,8 +191,13 @@ func TestCrossing(t *testing.T) {
 	synced(t, Config{}, func(t *testing.T, r *rig) {
 		a, b := r.connect(), r.connect()
 		nc, id := r.session(a)
-		say(t, nc, "one")
 		poll := "Action=poll&SessionID="
+		a.post(poll+id+"&Lifespan=9", "")
+		synctest.Wait()
+		b.post(poll+id, "")
+		a.answer()
+		b.answer()
+		say(t, nc, "one")
 		a.post(poll+id, "")
 		first := a.answer() // as far as the gateway knows, it may still be on its way
 		if g := b.ask(poll+id, ""); first.data != "one" || g.data != "" {

@@ -161,7 +161,8 @@ func (p *proxy) serve(c net.Conn) {
 	<-back
 }
 
-// pass copies one direction until it ends, then ends the other side's reading.
+// pass copies one direction until it ends, then ends the other side's reading, or
+// breaks that connection too.
 func (p *proxy) pass(to, from net.Conn, record *bytes.Buffer) {
 	buf := make([]byte, 32<<10)
 	for {
@@ -176,8 +177,12 @@ func (p *proxy) pass(to, from net.Conn, record *bytes.Buffer) {
 				err = werr
 			}
 		}
-		if err != nil {
+		switch {
+		case err == io.EOF:
 			to.(*net.TCPConn).CloseWrite()
+			return
+		case err != nil:
+			reset(to)
 			return
 		}
 	}
