@@ -23,8 +23,8 @@ import (
 // serveCmd runs the box.
 type serveCmd struct {
 	MSN   string `name:"msn" placeholder:"ADDR" help:"Where old clients sign in and chat; default :1863."`
-	HTTP  string `name:"http" placeholder:"ADDR" help:"Passport log-in without TLS; default :80, or :8080."`
-	HTTPS string `name:"https" placeholder:"ADDR|off" help:"Passport log-in with TLS; default :443, or :8443."`
+	HTTP  string `name:"http" placeholder:"ADDR" help:"Passport log-in without TLS, and MSN over HTTP; default :80, or :8080."`
+	HTTPS string `name:"https" placeholder:"ADDR|off" help:"The same with TLS; default :443, or :8443."`
 	Names string `placeholder:"ADDR|off" help:"Name server for the old clients' host names; only off in this build."`
 	Log   string `placeholder:"LEVEL" help:"debug, info, warn or error; default info."`
 }

@@ -23,6 +23,15 @@ func overHTTP(addr string, g msnclient.Gateway) msnclient.Gateway {
 	return g
 }
 
+// overTLS is one that comes to port 443, as BitlBee does: one that has two
+// requests on their way.
+func overTLS(addr string) msnclient.Gateway {
+	return msnclient.Gateway{Host: addr, Every: 500 * time.Millisecond, Eager: true, Connect: func(ctx context.Context) (net.Conn, error) {
+		d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}
+		return d.DialContext(ctx, "tcp", addr)
+	}}
+}
+
 // comesBy signs the scene's client in by another way than to the box's ports.
 func (sc *scene) comesBy(t testing.TB, change func(*msnclient.Config)) {
 	t.Helper()
@@ -56,6 +65,7 @@ func TestGateway(t *testing.T) {
 				{"HTTP 1.0", overHTTP(sc.box.HTTP, msnclient.Gateway{Every: 200 * time.Millisecond, Old: true})},
 				{"HTTP proxy", overHTTP(web, msnclient.Gateway{Every: 200 * time.Millisecond, Host: sc.box.HTTP, Absolute: true})},
 				{"HTTP proxy, two polls at once", overHTTP(web, msnclient.Gateway{Every: 100 * time.Millisecond, Host: sc.box.HTTP, Absolute: true, Eager: true})},
+				{"HTTPS", overTLS(sc.box.HTTPS)},
 			} {
 				t.Run(way.name, func(t *testing.T) {
 					sc.comesBy(t, func(c *msnclient.Config) { c.Dial = way.g.Dial })
