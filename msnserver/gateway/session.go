@@ -35,7 +35,8 @@ type answer struct {
 	start, end int64
 	line       *Line
 	at         time.Time
-	lost       bool // it was given again
+	doubt      time.Time // when a request first showed that the client had not got it
+	lost       bool      // it was given again
 }
 
 // heard is what a request brought: the same commands under the same number are
@@ -197,44 +198,53 @@ func (s *session) shows(number uint64) {
 	}
 }
 
-// regive puts what a client that shows number has lost into its next answer. It
-// is overtaken when that is not yet clear and another request has come.
+// regive puts what a client that shows number has lost into its next answer, so
+// that at most one answer at a time is not known to have arrived. It is overtaken
+// when that is not yet clear and another request has come.
 func (s *session) regive(l *Line, number uint64, repeated bool) (overtaken bool) {
-	i := slices.IndexFunc(s.answers, func(a answer) bool { return a.number > number && !a.lost })
-	if i < 0 {
-		return false
-	}
-	lacking := s.answers[i]
-	lost, clear := repeated, true
-	if !lost {
-		lost, clear = s.missed(l, lacking)
-	}
-	switch {
-	case !clear:
-		return true
-	case lost:
+	for {
+		i := slices.IndexFunc(s.answers, func(a answer) bool { return a.number > number && !a.lost })
+		if i < 0 {
+			return false
+		}
+		if s.answers[i].doubt.IsZero() {
+			s.answers[i].doubt = time.Now()
+		}
+		lacking := s.answers[i]
+		lost, clear := repeated && !s.overlaps, true
+		switch {
+		case lost:
+		case lacking.line != l:
+			lost, clear = s.missed(lacking)
+		case s.follows:
+			return false // it comes before this request's answer, on the same connection
+		}
+		switch {
+		case !clear:
+			return true
+		case !lost:
+			s.release(lacking.end)
+			continue
+		}
 		s.given = max(lacking.start, s.base)
 		for i := range s.answers {
 			s.answers[i].lost = s.answers[i].lost || s.answers[i].number > number
 		}
-	case !s.follows:
-		s.release(s.given) // it stays with its first number: that it asks again is all there is to know
+		return false
 	}
-	return false
 }
 
 // missed tells whether an answer, which the client had not got when it sent a
-// request on l, is lost. It isn't when it comes before that request's answer on
-// the same connection, or when the client has got it meanwhile: some have two
-// requests on their way, and of those the other one may tell in a moment. One
-// that keeps to the rules has given an answer up before it asks again: when the
-// connection was closed in peace, it was a proxy that had got it.
-func (s *session) missed(l *Line, a answer) (lost, clear bool) {
-	began := time.Now()
-	for a.line != l && s.base < a.end && !s.closed {
+// request on another connection, is lost. It isn't when the client has got it
+// meanwhile: some have two requests on their way, and of those the other one may
+// tell in a moment. One that keeps to the rules has given an answer up before it
+// asks again: when the connection was closed in peace, it was a proxy that had
+// got it. One that stays with its first number says nothing by it.
+func (s *session) missed(a answer) (lost, clear bool) {
+	for s.base < a.end && !s.closed {
 		old := time.Since(a.at) >= doubtTime
 		switch f := a.line.fate(); {
-		case f == broken && (!s.overlaps || time.Since(began) >= doubtTime):
+		case f == broken && (!s.overlaps || time.Since(a.doubt) >= doubtTime):
 			return true, true
 		case f == taken && (s.overlaps || !s.follows):
 			return false, true

@@ -230,9 +230,13 @@ func TestStubborn(t *testing.T) {
 			<-w.over
 			w = r.connect()
 		}
-		w.ask("Action=poll&SessionID="+first.id, "")
-		if n := nc.(*session).Unacknowledged(); n != 0 {
-			t.Errorf("%d bytes are not proved", n)
+		for range 2 {
+			w.ask("Action=poll&SessionID="+first.id, "")
+			if n := nc.(*session).Unacknowledged(); n != 0 {
+				t.Errorf("%d bytes are not proved", n)
+			}
+			say(t, nc, "four")
+			w.ask("Action=poll&SessionID="+first.id, "")
 		}
 	})
 }
