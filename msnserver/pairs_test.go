@@ -30,17 +30,23 @@ type way struct {
 	dial func(b *box, t testing.TB) func(context.Context, string) (net.Conn, error)
 }
 
-// direct is the MSN port, gateway polling through port 80.
+// direct is the MSN port, polling the gateway on port 80.
 func direct(b *box, t testing.TB) func(context.Context, string) (net.Conn, error) {
 	return func(context.Context, string) (net.Conn, error) { return b.dial(t, false), nil }
 }
 
-// ways are all that meet in TestPairs.
+func polling(b *box, t testing.TB) func(context.Context, string) (net.Conn, error) {
+	g := &msnclient.Gateway{Host: "gateway.messenger.hotmail.com", Every: 200 * time.Millisecond,
+		Connect: func(context.Context) (net.Conn, error) { return b.dial(t, true), nil }}
+	return g.Dial
+}
+
+// ways are all that meet in TestPairs: every version, and some that poll (w).
 func ways() (ws []way) {
 	for _, v := range msnclient.Versions {
 		ws = append(ws, way{v, strings.TrimPrefix(v.Name, "MSNP"), direct})
 	}
-	return ws
+	return append(ws, way{msnclient.MSNP8, "8w", polling}, way{msnclient.MSNP12, "12w", polling})
 }
 
 // picture is what senders show that have one.
