@@ -118,7 +118,7 @@ func (r *rival) talk() {
 
 // rivalRows are the rows of SERVERS.md §6 by number, with its column "should".
 // Row 14 and those after 21 are what others do right, which must stay right.
-// Row 15 is about the gateway.
+// Row 15 is about the gateway: TestLongPoll and TestGoodbye are there.
 var rivalRows = []struct {
 	name string
 	can  func(*dialect.Dialect) bool

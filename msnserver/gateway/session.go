@@ -13,7 +13,7 @@ import (
 // Time limits of a session, and bytes that may wait in one.
 const (
 	maxLifespan = 60 * time.Second        // a poll is held that long at most
-	Expiry      = 60 * time.Second        // a session without a request is over (MSNP.md E)
+	awayTime    = 60 * time.Second        // a session without a request is over (MSNP.md E)
 	replyTime   = 1500 * time.Millisecond // commands are answered then at the latest, with what there is
 	settleTime  = 20 * time.Millisecond   // the server has said all it says at once
 	doubtTime   = time.Second             // an answer that is younger may still be on its way
@@ -87,7 +87,7 @@ type session struct {
 func newSession(gw *Server, id string, local, remote net.Addr) *session {
 	s := &session{gw: gw, id: id, local: local, remote: remote, number: 1, first: 1, quiet: time.Now()}
 	s.cond.L = &s.mu
-	s.expiry = time.AfterFunc(Expiry, s.expire)
+	s.expiry = time.AfterFunc(awayTime, s.expire)
 	return s
 }
 
@@ -148,7 +148,7 @@ func (s *session) enter() bool {
 func (s *session) leave() {
 	s.served++
 	if s.came == s.served && !(s.said && s.closed) {
-		s.expiry.Reset(Expiry)
+		s.expiry.Reset(awayTime)
 	}
 	s.cond.Broadcast()
 }

@@ -250,7 +250,7 @@ func TestExpiry(t *testing.T) {
 		say(t, nc, "one")
 		start := time.Now()
 		w.ask("Action=poll&Lifespan=30&SessionID="+id, "")
-		if _, err := nc.Read(make([]byte, 1)); !errors.Is(err, errGone) || time.Since(start) != Expiry {
+		if _, err := nc.Read(make([]byte, 1)); !errors.Is(err, errGone) || time.Since(start) != awayTime {
 			t.Errorf("after %v: %v", time.Since(start), err)
 		}
 		if n := nc.(*session).Unacknowledged(); n != 3 {

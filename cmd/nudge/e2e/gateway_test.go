@@ -68,7 +68,7 @@ func TestGateway(t *testing.T) {
 				{"HTTPS", overTLS(sc.box.HTTPS)},
 			} {
 				t.Run(way.name, func(t *testing.T) {
-					sc.comesBy(t, func(c *msnclient.Config) { c.Dial = way.g.Dial })
+					sc.comesBy(t, func(c *msnclient.Config) { c.Dial, c.Polls = way.g.Dial, true })
 					sc.talk(t, way.name+", hello")
 					sc.talk(t, way.name+", hello again")
 					sc.client.Close()
@@ -77,7 +77,7 @@ func TestGateway(t *testing.T) {
 			for _, eager := range []bool{false, true} {
 				t.Run(fmt.Sprintf("cut/eager=%v", eager), func(t *testing.T) {
 					g := overHTTP(wire.Addr, msnclient.Gateway{Every: 100 * time.Millisecond, Eager: eager})
-					sc.comesBy(t, func(c *msnclient.Config) { c.Dial = g.Dial })
+					sc.comesBy(t, func(c *msnclient.Config) { c.Dial, c.Polls = g.Dial, true })
 					sc.survives(t, wire, fmt.Sprint("eager ", eager))
 					sc.client.Close()
 				})
@@ -147,7 +147,7 @@ func TestProxies(t *testing.T) {
 		{"HTTP: gateway, and CONNECT for 443", func(c *msnclient.Config) {
 			through(web, httpConnect)(c)
 			g := overHTTP(web, msnclient.Gateway{Every: 200 * time.Millisecond, Host: sc.box.HTTP, Absolute: true})
-			c.Dial = g.Dial
+			c.Dial, c.Polls = g.Dial, true
 		}},
 		{"HTTP: CONNECT for all", through(web, httpConnect)},
 		{"SOCKS 4", through(socks, socks4)},
