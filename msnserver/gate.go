@@ -100,10 +100,26 @@ func (g *gate) turnAway(c net.Conn, why error) {
 	}
 }
 
-// admitted is a connection that was let in. vouch tells that it has signed in.
+// admitted is a connection that was let in, or that came in over such ones
+// through the gateway. Vouch tells that it has signed in.
 type admitted interface {
 	net.Conn
-	vouch()
+	Vouch()
+}
+
+// vouch vouches for a connection, also for one inside TLS.
+func vouch(c net.Conn) {
+	for {
+		if a, ok := c.(admitted); ok {
+			a.Vouch()
+			return
+		}
+		t, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			return
+		}
+		c = t.NetConn()
+	}
 }
 
 // pass is what an open connection takes of the gate's limits.
@@ -113,8 +129,8 @@ type pass struct {
 	vouched, left bool // the gate's lock guards them
 }
 
-// vouch takes the connection off its address's account: somebody signed in.
-func (p *pass) vouch() {
+// Vouch takes the connection off its address's account: somebody signed in.
+func (p *pass) Vouch() {
 	p.gate.mu.Lock()
 	defer p.gate.mu.Unlock()
 	p.offAddress()

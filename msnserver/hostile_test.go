@@ -553,6 +553,8 @@ func TestGarbageOnTheWeb(t *testing.T) {
 		"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\nxyz",
 		"GET /" + strings.Repeat("x", 1<<20) + " HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\n" + strings.Repeat("X: y\r\n", 1<<17) + "\r\n", "GET /login2.srf\r\n" + strings.Repeat("X: y\r\n", 1<<17) + "\r\n",
 		"GET /login2.srf HTTP/1.1\r\nAuthorization: Passport1.4 " + strings.Repeat("sign-in=%,", 3000) + "\r\n\r\n", "POST /login2.srf HTTP/1.1\r\nContent-Length: 1000000000\r\n\r\n",
+		"POST /gateway/gateway.dll?Action=open&Server=NS HTTP/1.1\r\nContent-Length: 3\r\n\r\n\x00\xff\n", "POST /gateway/gateway.dll?Action=open&Server=SB&IP=elsewhere HTTP/1.1\r\nContent-Length: 999999999\r\n\r\n",
+		"POST http://elsewhere//gateway/gateway.dll?%zz&&=&SessionID=1.1&Lifespan=60 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n", "GET /gateway/gateway.dll\r\n" + strings.Repeat("X: y\r\n", 1<<17) + "\r\n",
 		"CONNECT elsewhere:25 HTTP/1.1\r\nHost: x\r\n\r\n", "GET http://elsewhere/ HTTP/1.1\r\nHost: elsewhere\r\n\r\n", "\x80\x2e\x01\x00\x02", "\x16\x03\x00\x00\x2d\x01", "\x16\x03\x01\xff\xff" + string(garbage), "\x16\x03\x01\x00\x05\x01\xff\xff\xff\xff",
 	} {
 		for _, to := range []string{s.web, s.tls} {

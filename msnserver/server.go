@@ -81,7 +81,8 @@ func New(c Config) *Server {
 		tickets: passport.NewTickets(), tries: passport.NewThrottle(c.Limits.Passwords),
 		listeners: map[net.Listener]struct{}{}, conns: map[*conn.Conn]im.Sink{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.gateway = gateway.New(gateway.Config{Serve: s.admit, Unacknowledged: conn.Unacknowledged, Log: c.Log})
+	s.gateway = gateway.New(gateway.Config{Serve: s.admit, Vouch: vouch, Unacknowledged: conn.Unacknowledged, Log: c.Log,
+		Sessions: c.Limits.Connections, PerAddress: c.Limits.PerSource})
 	s.front = front.New(&passport.Server{Accounts: c.Hub, Tickets: s.tickets, Witness: &s.trouble, Throttle: s.tries, Log: c.Log}, s.gateway, c.Cert, c.Pages, c.Log)
 	return s
 }
@@ -169,7 +170,7 @@ func (s *Server) ServeConn(nc net.Conn) {
 	}
 	defer s.untrack(c)
 	if a, ok := nc.(admitted); ok {
-		c.Greeted = a.vouch
+		c.Greeted = a.Vouch
 	}
 	nc.SetReadDeadline(time.Now().Add(s.limits.SignIn))
 	switch verb := firstVerb(br); verb {

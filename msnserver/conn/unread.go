@@ -30,8 +30,8 @@ func Unacknowledged(c net.Conn) (n int, known bool) {
 	if p, ok := c.(Polled); ok {
 		return p.Unacknowledged(), true
 	}
-	if t, ok := c.(interface{ NetConn() net.Conn }); ok { // TLS
-		c = t.NetConn()
+	for t, ok := c.(interface{ NetConn() net.Conn }); ok; t, ok = c.(interface{ NetConn() net.Conn }) {
+		c = t.NetConn() // inside TLS
 	}
 	sc, ok := c.(syscall.Conn)
 	if !ok {

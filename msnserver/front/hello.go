@@ -63,6 +63,9 @@ type caller struct {
 	weak    bool      // it shares no cipher suite with us
 }
 
+// NetConn is the connection below, for who asks the kernel about it.
+func (c *caller) NetConn() net.Conn { return c.Conn }
+
 func (c *caller) Read(b []byte) (int, error) { return c.br.Read(b) }
 
 // helloSize is how much of a hello must be seen to know what it is: the headers

@@ -102,6 +102,9 @@ func (s *session) Unacknowledged() int {
 	return len(s.out)
 }
 
+// Vouch notes that the client has signed in.
+func (s *session) Vouch() { s.vouched.Store(true) }
+
 // LocalAddr implements net.Conn: the address by which the client reached us,
 // with the port that MSN has on it.
 func (s *session) LocalAddr() net.Addr { return s.local }

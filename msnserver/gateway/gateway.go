@@ -42,30 +42,28 @@ import (
 // over HTTP ignores it, any other finds the server there.
 const msnPort = 1863
 
-// Limits of Config.
-const (
-	DefaultSessions   = 4096
-	DefaultPerAddress = 1024 // behind a proxy everybody has one address
-)
-
 // Config is what a Server is made of.
 type Config struct {
 	// Serve starts to serve a client and returns at once; it may close c
-	// instead.
+	// instead. c has a method Vouch, by which it is told that the client has
+	// signed in.
 	Serve func(c net.Conn)
+	// Vouch is told each HTTP connection that such a client uses; nil when
+	// nobody wants to know.
+	Vouch func(net.Conn)
 	// Unacknowledged tells how many bytes written to an HTTP connection the
 	// client's machine has not confirmed, if that is known; nil when it never
 	// is.
 	Unacknowledged func(net.Conn) (n int, known bool)
 	Log            *slog.Logger
-	// Sessions is how many there may be, PerAddress from one address; 0 for
-	// the defaults.
+	// Sessions is how many there may be, PerAddress how many from one address
+	// that have not signed in; 0 is no limit.
 	Sessions, PerAddress int
 }
 
 // Server is the gateway. Make one with New.
 type Server struct {
-	serve          func(net.Conn)
+	serve, vouch   func(net.Conn)
 	unacknowledged func(net.Conn) (int, bool)
 	log            *slog.Logger
 	most, each     int
@@ -77,15 +75,12 @@ type Server struct {
 
 // New makes a gateway.
 func New(c Config) *Server {
-	g := &Server{serve: c.Serve, unacknowledged: c.Unacknowledged, log: c.Log, most: c.Sessions, each: c.PerAddress, sessions: map[string]*session{}}
+	g := &Server{serve: c.Serve, vouch: c.Vouch, unacknowledged: c.Unacknowledged, log: c.Log, most: c.Sessions, each: c.PerAddress, sessions: map[string]*session{}}
 	if g.unacknowledged == nil {
 		g.unacknowledged = func(net.Conn) (int, bool) { return 0, false }
 	}
-	if g.most == 0 {
-		g.most = DefaultSessions
-	}
-	if g.each == 0 {
-		g.each = DefaultPerAddress
+	if g.vouch == nil {
+		g.vouch = func(net.Conn) {}
 	}
 	return g
 }
@@ -130,7 +125,7 @@ func (g *Server) open(c net.Conn, r request) (*session, refusal) {
 		net.TCPAddrFromAddrPort(netip.AddrPortFrom(here, msnPort)), net.TCPAddrFromAddrPort(netip.AddrPortFrom(peer, 0)))
 	if !g.remember(s, peer) {
 		s.expiry.Stop()
-		g.log.Warn("the gateway has too many sessions: a client was turned away", "remote", peer)
+		g.log.Warn("the gateway has too many sessions, in all or from one address: a client was turned away; the limits are connections and connections_per_address in the configuration", "remote", peer)
 		return nil, refusal{"503 Service Unavailable", "Too many sessions are open; try again later."}
 	}
 	g.serve(s)
@@ -164,16 +159,13 @@ func ours(host string, here netip.Addr) bool {
 func (g *Server) remember(s *session, peer netip.Addr) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.closed || len(g.sessions) >= g.most {
-		return false
-	}
 	n := 0
 	for _, o := range g.sessions {
-		if ipOf(o.remote) == peer {
+		if !o.vouched.Load() && ipOf(o.remote) == peer {
 			n++
 		}
 	}
-	if n >= g.each {
+	if g.closed || g.most > 0 && len(g.sessions) >= g.most || g.each > 0 && n >= g.each {
 		return false
 	}
 	g.sessions[s.id] = s

@@ -31,10 +31,11 @@ const (
 // Line is one HTTP connection whose requests are for the gateway. It belongs to
 // the goroutine that reads the connection.
 type Line struct {
-	gw    *Server
-	c     net.Conn
-	br    *bufio.Reader
-	ended atomic.Int32 // a fate
+	gw      *Server
+	c       net.Conn
+	br      *bufio.Reader
+	vouched bool         // somebody who uses it has signed in
+	ended   atomic.Int32 // a fate
 }
 
 // Attach begins to answer requests on a connection. End must be called when it
@@ -100,6 +101,10 @@ func (l *Line) serve(r request) error {
 	ok, err := s.serve(l, r, func(a reply) error { return l.give(r, a) })
 	if !ok {
 		return l.refuse("400 Bad Request", "The session has too many requests at once.", r.keep)
+	}
+	if s.vouched.Load() && !l.vouched {
+		l.vouched = true
+		l.gw.vouch(l.c)
 	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -55,6 +56,7 @@ type session struct {
 	gw            *Server
 	id            string
 	local, remote net.Addr
+	vouched       atomic.Bool // the client has signed in
 
 	mu   sync.Mutex
 	cond sync.Cond

@@ -359,9 +359,13 @@ func TestLimits(t *testing.T) {
 				if g := w.ask(open, "VER"); g.status != 503 {
 					t.Errorf("one too many: %+v", g)
 				}
-				r.g.find(strings.Split(id, ".")[0]).expire()
-				<-time.After(time.Second)
-				r.g.find(strings.Split(id, ".")[0]).Close()
+				one := r.g.find(strings.Split(id, ".")[0])
+				if c.PerAddress > 0 {
+					one.Vouch() // who has signed in does not count
+				} else {
+					one.expire()
+					one.Close()
+				}
 				r.open(w, "")
 			})
 		})
