@@ -13,6 +13,8 @@ require (
 	golang.org/x/text v0.42.0
 	gosrc.io/xmpp v0.5.1
 	maunium.net/go/mautrix v0.31.0
+	periph.io/x/conn/v3 v3.7.2
+	periph.io/x/host/v3 v3.8.5
 )
 
 require (
