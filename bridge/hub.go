@@ -62,6 +62,7 @@ type Hub struct {
 	chats    map[uint32]*chat
 	cookies  map[string]*admission
 	watchers []im.Sink
+	overview im.Overview // as the watchers know it
 	started  time.Time
 	live     bool // Start was called
 	closed   bool
@@ -196,16 +197,6 @@ func (h *Hub) Setting(key string) (value string) {
 		return nil
 	})
 	return value
-}
-
-// Watch adds a sink that is told of every link's state: lights, status pages.
-func (h *Hub) Watch(s im.Sink) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.watchers = append(h.watchers, s)
-	for _, p := range h.ports() {
-		s.Deliver(p.state, nil)
-	}
 }
 
 // canonical is how handles are compared (DESIGN.md §4).

@@ -74,6 +74,7 @@ func (h *Hub) AddLink(ctx context.Context, handle, net string, values map[string
 		a.ports[net] = p
 	}
 	p.rec = rec
+	h.counted()
 	h.db.Do(store.Now, func(tx *store.Tx) error { return tx.PutLink(rec) }, h.logged("link"))
 	running := p.running
 	if h.live && !running {
@@ -161,6 +162,7 @@ func (h *Hub) RemoveLink(ctx context.Context, handle, net string) error {
 	h.mu.Lock()
 	a := h.accounts[p.user]
 	delete(a.ports, net)
+	h.counted()
 	for _, c := range a.contacts {
 		if c.Net == net {
 			a.gone(c)

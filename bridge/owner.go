@@ -169,6 +169,7 @@ func (h *Hub) RemoveAccount(ctx context.Context, handle string) error {
 	}
 	h.mu.Lock()
 	delete(h.accounts, a.key)
+	h.counted()
 	for _, o := range h.accounts {
 		if c := o.contacts[a.addr()]; c != nil {
 			o.gone(c)

@@ -345,9 +345,8 @@ func (p *port) publish() {
 		close(p.moved)
 		p.moved = nil
 	}
-	for _, w := range p.hub.watchers {
-		w.Deliver(p.state, nil)
-	}
+	p.hub.display(p.state)
+	p.hub.counted()
 }
 
 // editing says whether the user changed his list entry for addr and the network

@@ -43,6 +43,7 @@ func (h *Hub) presenceMoved(a *account, before im.Presence) {
 	if now == before {
 		return // clients say the same thing twice
 	}
+	h.counted()
 	old, seen := seenByOthers(before), seenByOthers(now)
 	for _, watcher := range a.contacts {
 		other := h.accounts[watcher.ID]

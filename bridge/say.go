@@ -25,6 +25,9 @@ func (s *Seat) Send(m im.Message, ack func(error)) {
 		return
 	}
 	m.From, m.At = s.me.Addr, time.Now()
+	if m.Speaks() {
+		h.said(m)
+	}
 	for _, o := range c.seats {
 		if o != s {
 			s.acct.talkedTo(o.acct)

@@ -302,6 +302,9 @@ type (
 	}
 	// SignedOff is the last event of a session.
 	SignedOff struct{ Why SignOff }
+	// Overview counts, for displays: the accounts that are signed on, the links
+	// that the owner made, and those of them that are up.
+	Overview struct{ Users, Links, Up int }
 )
 
 // SignOff is why a session was ended by the box.
@@ -328,15 +331,16 @@ func (Membership) event()      {}
 func (ListChanged) event()     {}
 func (PropertyChanged) event() {}
 func (SignedOff) event()       {}
+func (Overview) event()        {}
 
 // Sink takes events for one client (an NS session, a switchboard seat) or for
 // a display (LEDs, status page). Deliver only queues: it is called with the
 // hub's lock held, must not block and must not call the hub.
 //
-// settle is nil except for messages. It must be called exactly once and not
-// from within Deliver: true when the last byte was handed to the kernel and
-// the session was still alive a second later, false when that can't be proved
-// any more; then the hub keeps the message for the next time.
+// settle is nil except for messages to a client. It must be called exactly once
+// and not from within Deliver: true when the last byte was handed to the kernel
+// and the session was still alive a second later, false when that can't be
+// proved any more; then the hub keeps the message for the next time.
 type Sink interface {
 	Deliver(ev Event, settle func(delivered bool))
 }

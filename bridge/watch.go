@@ -1,0 +1,59 @@
+package bridge
+
+import "nudge/bridge/im"
+
+// Watch adds a display: lights, a status page. It is told of every link's state
+// (im.LinkState), of how many are here (im.Overview, at once and whenever that
+// changes), and that something was said (im.Message with nothing but its Kind).
+func (h *Hub) Watch(s im.Sink) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.watchers = append(h.watchers, s)
+	for _, p := range h.ports() {
+		s.Deliver(p.state, nil)
+	}
+	h.overview = h.count()
+	s.Deliver(h.overview, nil)
+}
+
+// counted tells the displays when the numbers changed. The lock is held.
+func (h *Hub) counted() {
+	if len(h.watchers) == 0 {
+		return
+	}
+	if now := h.count(); now != h.overview {
+		h.overview = now
+		h.display(now)
+	}
+}
+
+// count leaves out the links that every account has by itself: nobody made
+// them, and they are always up.
+func (h *Hub) count() (o im.Overview) {
+	for _, a := range h.accounts {
+		if a.shown().Status != im.Offline {
+			o.Users++
+		}
+	}
+	for _, p := range h.ports() {
+		switch {
+		case p.rec.Created.IsZero():
+			continue
+		case p.state.State != im.Down:
+			o.Up++
+		}
+		o.Links++
+	}
+	return o
+}
+
+// display shows ev to the displays. The lock is held.
+func (h *Hub) display(ev im.Event) {
+	for _, w := range h.watchers {
+		w.Deliver(ev, nil)
+	}
+}
+
+// said shows the displays that there was a message, and nothing of it. The lock
+// is held.
+func (h *Hub) said(m im.Message) { h.display(im.Message{Kind: m.Kind}) }
