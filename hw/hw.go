@@ -22,6 +22,7 @@
 package hw
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -72,11 +73,11 @@ type Panel struct {
 	// Only the owner touches these.
 	lights  []*light
 	button  *button
+	about   string // what is wired, or why nothing is
 	leaving bool
 
 	mu    sync.Mutex
 	state state
-	about string // what is wired, or why nothing is
 }
 
 // New makes a Panel without any lights; Wire gives it some. Close ends it.
@@ -89,9 +90,10 @@ func newPanel(log *slog.Logger, find finder) *Panel {
 }
 
 // Wire takes the lights and the button that c names instead of those before.
-// What can't be had is left out; About says why.
+// What can't be had is left out; About says why. It does not wait for the
+// hardware, which may take a tenth of a second.
 func (p *Panel) Wire(c Config) {
-	p.own(func() {
+	p.give(func() {
 		p.release()
 		p.set(func(s *state) { s.quiet, s.gesture = c.Quiet, up })
 		var have, wrong []string
@@ -108,15 +110,16 @@ func (p *Panel) Wire(c Config) {
 		if len(have) == 0 {
 			have = []string{"none"}
 		}
-		about := strings.Join(have, ", ")
+		p.about = strings.Join(have, ", ")
 		if len(wrong) > 0 {
 			why := strings.Join(wrong, "; ")
-			about += ": " + why
-			p.log.Warn("lights are missing", "why", why)
+			p.about += ": " + why
+			level := slog.LevelInfo
+			if c.Board {
+				level = slog.LevelDebug // most machines have none, and nobody wired one
+			}
+			p.log.Log(context.Background(), level, "lights are missing", "why", why)
 		}
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.about = about
 	})
 }
 
@@ -155,10 +158,9 @@ func (p *Panel) addLines(c Config, have, wrong []string) ([]string, []string) {
 }
 
 // About says in one line which lights there are, or why there are none.
-func (p *Panel) About() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.about
+func (p *Panel) About() (line string) {
+	p.own(func() { line = p.about })
+	return line
 }
 
 // Deliver takes an event from the hub (im.Sink).
@@ -186,11 +188,17 @@ func (p *Panel) Ready(yes bool) {
 func (p *Panel) Pairing(until time.Time) { p.set(func(s *state) { s.pairing = until }) }
 
 // Test lights one light after the other and then all, and returns how long that
-// takes.
-func (p *Panel) Test() time.Duration {
-	now := time.Now()
-	p.set(func(s *state) { s.test = now })
-	return testTime
+// takes: 0 when there is none.
+func (p *Panel) Test() (takes time.Duration) {
+	p.own(func() {
+		if len(p.lights) == 0 {
+			return
+		}
+		now := time.Now()
+		p.set(func(s *state) { s.test = now })
+		takes = testTime
+	})
+	return takes
 }
 
 // Close turns every light off and lets the pins go.
@@ -202,14 +210,21 @@ func (p *Panel) Close() {
 	<-p.done
 }
 
-// own runs f in the goroutine that owns the pins, and waits. Nothing happens
-// after Close.
+// own runs f in the goroutine that owns the pins, and waits.
 func (p *Panel) own(f func()) {
 	ready := make(chan struct{})
-	select {
-	case p.work <- func() { f(); close(ready) }:
+	if p.give(func() { f(); close(ready) }) {
 		<-ready
+	}
+}
+
+// give has f run by the goroutine that owns the pins; false after Close.
+func (p *Panel) give(f func()) bool {
+	select {
+	case p.work <- f:
+		return true
 	case <-p.done:
+		return false
 	}
 }
 

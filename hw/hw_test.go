@@ -196,6 +196,9 @@ func TestWhatIsMissing(t *testing.T) {
 			}
 			p := panel(t, b, c.config)
 			p.Ready(true)
+			if d := p.Test(); (d == 0) != strings.HasPrefix(c.about, "none") && c.config.Button == "" {
+				t.Errorf("a test takes %v", d)
+			}
 			if got := p.About(); !strings.HasPrefix(got, c.about) || strings.Contains(got, "\n") {
 				t.Errorf("About: %q, want %q", got, c.about)
 			}

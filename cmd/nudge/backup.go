@@ -91,17 +91,13 @@ func (restoreCmd) Help() string {
 
 // Run restores a backup.
 func (c restoreCmd) Run(e *env) error {
-	conf, err := load(e.Config, config{Data: e.Data})
+	conf, cl, err := e.running()
 	if err != nil {
 		return err
 	}
-	cl, err := control.Dial(e.ctx, conf.Data)
-	if err == nil {
+	if cl != nil {
 		cl.Close()
 		return fmt.Errorf("a box runs in %s; a backup can only be restored into a folder of its own", conf.Data)
-	}
-	if !errors.Is(err, control.ErrNotRunning) {
-		return err
 	}
 	f, err := os.Open(c.File)
 	if err != nil {

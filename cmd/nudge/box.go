@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"nudge/bridge"
@@ -42,16 +44,26 @@ func closeBox(ctx context.Context, b *control.Box) error {
 	return errors.Join(b.Hub.Close(ctx), b.Store.Close())
 }
 
+// credentials is where systemd looks for what it hands to services.
+const credentials = "/etc/credstore"
+
 // keyPath is where the sealing key lies: a credential that systemd hands over,
-// or a file beside the database.
+// or a file beside the database. Commands of root that open the installed box's
+// data folder themselves find the credential where systemd does.
 func keyPath(data string) string {
+	beside := filepath.Join(data, store.KeyFile)
+	kept := []string{beside}
 	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" {
-		path := filepath.Join(dir, store.KeyFile)
+		kept = []string{filepath.Join(dir, store.KeyFile), beside}
+	} else if data == systemData {
+		kept = append(kept, filepath.Join(credentials, store.KeyFile))
+	}
+	for _, path := range kept {
 		if _, err := os.Stat(path); err == nil {
 			return path
 		}
 	}
-	return filepath.Join(data, store.KeyFile)
+	return beside
 }
 
 // reach is how a command finds the box.
@@ -66,16 +78,12 @@ const (
 // done must be called in the end, and its error counts: changes may be on their
 // way to the disk.
 func (e *env) box(how reach) (cl *control.Client, done func() error, err error) {
-	c, err := load(e.Config, config{Data: e.Data})
+	c, cl, err := e.running()
 	if err != nil {
 		return nil, nil, err
 	}
-	cl, err = control.Dial(e.ctx, c.Data)
-	if err == nil {
+	if cl != nil {
 		return cl, func() error { cl.Close(); return nil }, nil
-	}
-	if !errors.Is(err, control.ErrNotRunning) {
-		return nil, nil, err
 	}
 	if _, err := os.Stat(filepath.Join(c.Data, store.File)); how == mustBe && errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, fmt.Errorf("there is no box in %s; nudge starts one, nudge user add makes its first account, --data names another folder", c.Data)
@@ -90,6 +98,40 @@ func (e *env) box(how reach) (cl *control.Client, done func() error, err error) 
 		defer cancel()
 		return closeBox(ctx, b)
 	}, nil
+}
+
+// systemRuntime is where the box that systemd started has its control socket:
+// the group may go in there, and not into the data folder.
+const systemRuntime = "/run/nudge"
+
+// running gives a client of the running box, nil when none runs. The box of the
+// system is found before one at home, unless another was named.
+func (e *env) running() (config, *control.Client, error) {
+	c, err := load(e.Config, config{Data: e.Data})
+	if err != nil {
+		return c, nil, err
+	}
+	dirs := []string{c.Data}
+	if e.Data == "" && e.Config == "" {
+		dirs = []string{systemRuntime, c.Data}
+	}
+	var refused error
+	for _, dir := range dirs {
+		cl, err := control.Dial(e.ctx, dir)
+		if err == nil {
+			return c, cl, nil
+		}
+		if !errors.Is(err, control.ErrNotRunning) {
+			refused = cmp.Or(refused, err)
+		}
+	}
+	return c, nil, refused
+}
+
+// runtimeDir is systemd's folder for the socket, "" without systemd.
+func runtimeDir() string {
+	dir, _, _ := strings.Cut(os.Getenv("RUNTIME_DIRECTORY"), ":")
+	return dir
 }
 
 // with runs do on the box and ends it properly.

@@ -188,14 +188,15 @@ func TestUsageAndHelp(t *testing.T) {
 	nudge(t, "", "dance").want(t, exitUsage, "nudge --help")
 	nudge(t, "", "user", "add").want(t, exitUsage, "<handle>")
 	nudge(t, "", "gateway", "add", "matrix", "--url=x").want(t, exitFailed, "not in this build")
-	nudge(t, "", "led", "test").want(t, exitFailed, "not in this build")
+	nudge(t, "", "led", "test", "--data", t.TempDir()).want(t, exitFailed, "there is nothing to light: none: this board has no LED")
+	nudge(t, "", "led", "off", "--data", t.TempDir()).want(t, exitOK, "Dark: none")
 	nudge(t, "", "version").want(t, exitOK, "nudge ")
 	nudge(t, "", "logs").want(t, exitOK, "journalctl")
 	nudge(t, "", "user", "list", "--config", "/no/such/file").want(t, exitConfig, "/no/such/file")
 	for _, words := range []string{"user add", "user list", "user passwd", "user set", "user remove", "user import", "link add",
 		"link list", "link show", "link set", "link test", "link remove", "contact add", "contact list", "contact remove",
 		"setting", "status", "doctor", "logs", "backup", "restore", "check", "version",
-		"serve", "demo", "gateway", "led"} {
+		"serve", "demo", "gateway", "led test", "led off"} {
 		nudge(t, "", append(strings.Fields(words), "--help")...).want(t, exitOK, "nudge "+words, "Example")
 	}
 	nudge(t, "", "link", "add", "--help").want(t, exitOK, "--homeserver", "--password")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -40,6 +41,7 @@ type config struct {
 	Log   string `toml:"log"`
 
 	Limits limits `toml:"limits"` // of the file alone: there are no flags for it
+	Lights lights `toml:"lights"` // of the file alone: there are no flags for it
 }
 
 // load reads the file (if any) and lets what is set in flags win over it.
@@ -85,10 +87,7 @@ func readConfig(file string) (c config, err error) {
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
 		return c, fmt.Errorf("%s: %s: there is no such key; there are %s", name, unknown[0], strings.Join(keysBeside(unknown[0]), ", "))
 	}
-	if err := c.check(name + ": "); err != nil {
-		return c, err
-	}
-	return c, c.Limits.check(name + ": ")
+	return c, cmp.Or(c.check(name+": "), c.Limits.check(name+": "), c.Lights.check(name+": "))
 }
 
 // option is one key with its value and what is wrong with that.
@@ -112,13 +111,33 @@ func (c *config) options() []option {
 // keysBeside lists what could have been meant by a key: those of its table.
 func keysBeside(key toml.Key) (all []string) {
 	var c config
-	if len(key) > 1 && key[0] == limitsTable {
-		return c.Limits.keys()
+	if len(key) > 1 {
+		switch key[0] {
+		case limitsTable:
+			return c.Limits.keys()
+		case lightsTable:
+			return c.Lights.keys()
+		}
 	}
 	for _, o := range c.options() {
 		all = append(all, o.key)
 	}
-	return append(all, limitsTable)
+	return append(all, limitsTable, lightsTable)
+}
+
+// needsRestart lists the keys that differ in now and can't change while the box
+// runs.
+func (c config) needsRestart(now config) (later []string) {
+	was := c.options()
+	for i, o := range now.options() {
+		if o.key != "log" && *o.value != *was[i].value {
+			later = append(later, o.key)
+		}
+	}
+	if c.Limits != now.Limits {
+		later = append(later, limitsTable)
+	}
+	return later
 }
 
 // check names the first bad value; where comes before its key.

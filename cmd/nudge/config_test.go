@@ -3,6 +3,8 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,13 +21,19 @@ func TestConfigFiles(t *testing.T) {
 		{"example", exampleConfig, ""},
 		{"example with every key in force", uncomment(exampleConfig), ""},
 		{"all", "data='/d'\nmsn=':1'\nhttp='127.0.0.1:2'\nhttps='off'\nnames='off'\nlog='debug'", ""},
-		{"unknown key", "mns=':1863'", "mns: there is no such key; there are data, msn, http, https, names, log, limits"},
+		{"unknown key", "mns=':1863'", "mns: there is no such key; there are data, msn, http, https, names, log, limits, lights"},
 		{"unknown table", "[links]\na='b'", "links: there is no such key"},
 		{"unknown limit", "[limits]\nlines=1", "limits.lines: there is no such key; there are line, payload, queue,"},
 		{"limit too low", "[limits]\nline=10", "limits.line: 10 is not between 1024 and 65536"},
 		{"limit too high", "[limits]\nconnections=1000000", "limits.connections: 1000000 is not between 1 and 100000"},
 		{"time too short", "[limits]\nsign_in_time='1ms'", "limits.sign_in_time: 1ms is not between 1s and 1h0m0s"},
 		{"time without unit", "[limits]\nlongest_pause='300'", "longest_pause"},
+		{"unknown light", "[lights]\nredy='GPIO17'", "lights.redy: there is no such key; there are show, ready,"},
+		{"lights that nothing shows", "[lights]\nready='GPIO5'", `lights.ready: "GPIO5" needs show = "wired"`},
+		{"bad show", "[lights]\nshow='bright'", `lights.show: "bright" is nothing`},
+		{"bad line", "[lights]\nshow='wired'\nready='gpiochip0:x'", `lights.ready: "gpiochip0:x" has no number`},
+		{"one line twice", "[lights]\nshow='wired'\nusers='GPIO17'", `lights.users: "GPIO17" is also that of lights.ready`},
+		{"bad quiet hours", "[lights]\nquiet='22-7'", `lights.quiet: "22-7" is no part of a day`},
 		{"bad address", "msn='1863'", `msn: "1863" is no address; it must look like :1863 or 192.168.1.20:1863`},
 		{"bad port", "http=':70000'", `http: ":70000" has no port between 0 and 65535`},
 		{"msn off", "msn='off'", `msn: "off" is no address`},
@@ -71,8 +79,8 @@ func uncomment(text string) string {
 
 func TestExampleNamesEveryKey(t *testing.T) {
 	var c config
-	for _, k := range append(keysBeside(nil), c.Limits.keys()...) {
-		if k != limitsTable && !strings.Contains(exampleConfig, "\n# "+k+" = ") {
+	for _, k := range slices.Concat(keysBeside(nil), c.Limits.keys(), c.Lights.keys()) {
+		if k != limitsTable && k != lightsTable && !strings.Contains(exampleConfig, "\n# "+k+" = ") {
 			t.Errorf("nudge.toml does not show %s", k)
 		}
 	}
@@ -80,8 +88,12 @@ func TestExampleNamesEveryKey(t *testing.T) {
 	if err := os.WriteFile(file, []byte(uncomment(exampleConfig)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if c, err := load(file, config{}); err != nil || c.Limits != defaultLimits() {
+	c, err := load(file, config{})
+	if err != nil || c.Limits != defaultLimits() {
 		t.Errorf("the limits that nudge.toml shows are not the defaults: %+v, %v", c.Limits, err)
+	}
+	if !reflect.DeepEqual(c.Lights.hardware(), lights{}.hardware()) {
+		t.Errorf("the lights that nudge.toml shows are not the defaults: %+v", c.Lights)
 	}
 }
 

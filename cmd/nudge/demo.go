@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -38,7 +39,7 @@ func (demoCmd) Run(e *env) error {
 	ctx, cancel := context.WithTimeout(e.ctx, demoTime)
 	defer cancel()
 	const anyPort = "127.0.0.1:0"
-	s, err := start(config{Data: dir, MSN: anyPort, HTTP: anyPort, HTTPS: anyPort}, newLog(e.stderr, "warn"))
+	s, err := start(config{Data: dir, MSN: anyPort, HTTP: anyPort, HTTPS: anyPort}, newLog(e.stderr, slog.LevelWarn), nil)
 	if err != nil {
 		return err
 	}

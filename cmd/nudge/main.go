@@ -53,7 +53,7 @@ type cli struct {
 	Status  statusCmd  `cmd:"" help:"Show how the box is."`
 	Doctor  doctorCmd  `cmd:"" help:"Look for what is wrong and say what to do."`
 	Logs    logsCmd    `cmd:"" help:"Say how to read the log."`
-	Led     ledCmd     `cmd:"" help:"Lights (not in this build)."`
+	Led     ledCmd     `cmd:"" help:"Lights: test, off."`
 	Backup  backupCmd  `cmd:"" help:"Write a backup of the whole box, sealed with a passphrase."`
 	Restore restoreCmd `cmd:"" help:"Make an empty data folder out of a backup."`
 	Check   checkCmd   `cmd:"" help:"Check a database without changing it."`

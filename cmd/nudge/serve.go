@@ -13,8 +13,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
-
 	"nudge/cmd/nudge/control"
 	"nudge/msnserver"
 	"nudge/msnserver/front"
@@ -37,21 +35,26 @@ func (serveCmd) Help() string {
 
 // Run serves until SIGINT or SIGTERM.
 func (c serveCmd) Run(e *env) error {
-	conf, err := load(e.Config, config{Data: e.Data, MSN: c.MSN, HTTP: c.HTTP, HTTPS: c.HTTPS, Names: c.Names, Log: c.Log})
+	reread := func() (config, error) {
+		return load(e.Config, config{Data: e.Data, MSN: c.MSN, HTTP: c.HTTP, HTTPS: c.HTTPS, Names: c.Names, Log: c.Log})
+	}
+	conf, err := reread()
 	if err != nil {
 		return err
 	}
-	s, err := start(conf, newLog(e.stderr, conf.Log))
+	m := newMachine(e.stderr, conf, reread)
+	defer m.close()
+	s, err := start(conf, m.log, m.panel)
 	if err != nil {
 		return err
 	}
 	s.greet(e.ctx, e.stdout)
-	daemon.SdNotify(false, daemon.SdNotifyReady) // nothing happens without systemd
+	m.tend(s)
 	select {
 	case <-e.ctx.Done():
 	case err = <-s.failed:
 	}
-	daemon.SdNotify(false, daemon.SdNotifyStopping)
+	m.stopping()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.ctx), stopTime)
 	defer cancel()
 	return errors.Join(err, s.stop(ctx))
@@ -65,9 +68,8 @@ const (
 )
 
 // newLog logs to w. The journal writes the time itself.
-func newLog(w io.Writer, lev string) *slog.Logger {
-	l, _ := level(lev) // checked with the configuration
-	o := &slog.HandlerOptions{Level: l}
+func newLog(w io.Writer, level slog.Leveler) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level}
 	if os.Getenv("JOURNAL_STREAM") != "" {
 		o.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
 			if len(groups) == 0 && a.Key == slog.TimeKey {
@@ -93,9 +95,10 @@ type server struct {
 }
 
 // start opens the data folder and every port, and lets clients in. The control
-// socket comes before the ports: who sees a port open finds it.
-func start(conf config, log *slog.Logger) (*server, error) {
-	box, err := openBox(control.Config{Log: log, Data: conf.Data, Version: version(), Built: built(), Running: true}, conf.Limits)
+// socket comes before the ports: who sees a port open finds it. lights may be nil.
+func start(conf config, log *slog.Logger, lights control.Lights) (*server, error) {
+	box, err := openBox(control.Config{Log: log, Data: conf.Data, Runtime: runtimeDir(), Version: version(), Built: built(),
+		Running: true, Lights: lights}, conf.Limits)
 	if err != nil {
 		return nil, err
 	}

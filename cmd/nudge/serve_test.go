@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -155,7 +156,7 @@ func (sink) Deliver(_ im.Event, settle func(bool)) {
 // box on an empty folder works with it.
 func TestBackupUnderLoad(t *testing.T) {
 	dir := t.TempDir()
-	s, err := start(config{Data: dir, MSN: "127.0.0.1:0", HTTP: "127.0.0.1:0", HTTPS: off}, newLog(t.Output(), "warn"))
+	s, err := start(config{Data: dir, MSN: "127.0.0.1:0", HTTP: "127.0.0.1:0", HTTPS: off}, newLog(t.Output(), slog.LevelWarn), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

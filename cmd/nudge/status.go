@@ -77,6 +77,12 @@ func printStatus(w io.Writer, s control.Status) {
 	for _, l := range s.Listeners {
 		fmt.Fprintf(w, "%s\t%s\t%s\n", l.Name, l.Addr, l.Note)
 	}
+	if s.Lights != "" {
+		fmt.Fprintf(w, "lights\t%s\n", s.Lights)
+	}
+	if s.Pairing != nil {
+		fmt.Fprintf(w, "pairing\topen until %s\n", s.Pairing.Local().Format("15:04:05"))
+	}
 	fmt.Fprintf(w, "accounts\t%d, %d signed in, %d messages waiting\n", s.Users, len(s.Online), s.Waiting)
 	for _, u := range s.Online {
 		fmt.Fprintf(w, "  %s\t%s, %s\n", u.Handle, u.Status, strings.TrimSpace(u.Protocol+" "+u.Client+" from "+u.Address))
@@ -146,26 +152,15 @@ func (logsCmd) Run(e *env) error {
 	}{command}, "As a service nudge logs to the journal: %s\nStarted by hand it logs to standard error.", command)
 }
 
-// gatewayCmd and ledCmd are promised for later.
-type (
-	gatewayCmd struct {
-		Args []string `arg:"" optional:"" passthrough:""`
-	}
-	ledCmd struct {
-		Args []string `arg:"" optional:"" passthrough:""`
-	}
-)
+// gatewayCmd is promised for later.
+type gatewayCmd struct {
+	Args []string `arg:"" optional:"" passthrough:""`
+}
 
 // Help is what it will be like.
 func (gatewayCmd) Help() string {
 	return "Will connect a whole server at once, as application service or component. Example:\n\n\tnudge gateway add xmpp"
 }
 
-// Help is what it will be like.
-func (ledCmd) Help() string { return "Will show that the lights work. Example:\n\n\tnudge led test" }
-
 // Run says that there are no gateways yet.
 func (gatewayCmd) Run() error { return notHere("gateways for all accounts at once") }
-
-// Run says that there are no lights yet.
-func (ledCmd) Run() error { return notHere("lights") }

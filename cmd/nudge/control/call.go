@@ -29,7 +29,7 @@ var routes = []route{
 	networkList, linkAdd, linkList, linkSet, linkTest, linkRemove,
 	contactAdd, contactList, contactRemove,
 	settingList, settingSet,
-	statusGet, doctorRun,
+	statusGet, doctorRun, lightsTest, pairingOpen,
 }
 
 // maxRequest bounds a request's body; the largest is an import.

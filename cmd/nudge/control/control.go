@@ -11,7 +11,8 @@
 //
 // # The socket
 //
-// HTTP with JSON on the Unix socket control.sock in the data folder. There is
+// HTTP with JSON on the Unix socket control.sock in the data folder, or in the
+// folder that systemd makes for it, which the group may enter. There is
 // no log-in: who may open the socket (its owner, and the group nudge where that
 // exists) owns the box. Errors come as {"error": "…"}, a sentence for a person.
 //
@@ -24,6 +25,7 @@ package control
 import (
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"nudge/bridge"
@@ -37,6 +39,7 @@ type Config struct {
 	Store     *store.DB
 	Log       *slog.Logger
 	Data      string // the data folder
+	Runtime   string // the folder of the socket, "" the data folder
 	Version   string
 	Built     time.Time // of the program's source, zero when unknown: the clock can't be before it
 	Running   bool      // clients can sign in and links are connected
@@ -48,6 +51,7 @@ type Config struct {
 	// is the setting for the address by which they reach this box. nil: it is
 	// not known.
 	Troubled func(box string) []PC
+	Lights   Lights // nil: none
 }
 
 // Listener is one port that the box listens on.
@@ -61,6 +65,7 @@ type Listener struct {
 type Box struct {
 	Config
 	started time.Time
+	pairing atomic.Pointer[Pairing] // nil: never open yet
 }
 
 // New makes a Box.

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,15 +39,18 @@ type Server struct {
 // grace is how long calls under way may take when the server closes.
 const grace = time.Second
 
-// Listen opens the socket in b's data folder: who connects waits for Start. The
-// caller holds the folder's database, so a socket that is there already is a
-// dead one and replaced.
+// Listen opens the socket in b's runtime folder, or its data folder: who
+// connects waits for Start. The caller holds the folder's database, so a socket
+// that is there already is a dead one and replaced.
 func Listen(b *Box) (*Server, error) {
-	p, err := openSocketPath(b.Data)
+	p, err := openSocketPath(cmp.Or(b.Runtime, b.Data))
 	if err != nil {
 		return nil, fmt.Errorf("the control socket can't be made: %w", err)
 	}
 	l, err := listenAt(p.name)
+	if err == nil && b.Runtime != "" {
+		err = point(filepath.Join(b.Data, SocketFile), filepath.Join(b.Runtime, SocketFile))
+	}
 	if err != nil {
 		p.close()
 		return nil, fmt.Errorf("the control socket can't be made: %w", err)
@@ -76,6 +80,14 @@ func listenAt(path string) (net.Listener, error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// point lets who names the data folder find a socket that lies elsewhere.
+func point(from, to string) error {
+	if err := os.Remove(from); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.Symlink(to, from)
 }
 
 // Start answers calls until Close. The Box must be complete.

@@ -17,7 +17,9 @@ type Status struct {
 	Online    []User     `json:"online"` // who is signed in
 	Waiting   int        `json:"waiting"`
 	Links     []Link     `json:"links"`
-	Troubled  []PC       `json:"troubled"` // PCs that could not sign in lately
+	Troubled  []PC       `json:"troubled"`          // PCs that could not sign in lately
+	Lights    string     `json:"lights,omitempty"`  // which there are, or why there are none
+	Pairing   *time.Time `json:"pairing,omitempty"` // open until
 }
 
 var statusGet = call[Done, Status]{"/status", (*Box).status}
@@ -31,6 +33,12 @@ func (b *Box) status(ctx context.Context, _ Done) (Status, error) {
 	s := Status{Version: b.Version, Running: b.Running, Data: b.Data, Listeners: b.Listeners, Online: []User{}, Troubled: []PC{}}
 	if b.Running {
 		s.Started = &b.started
+	}
+	if b.Lights != nil {
+		s.Lights = b.Lights.About()
+	}
+	if until := b.PairingUntil(); !until.IsZero() {
+		s.Pairing = &until
 	}
 	users, err := b.userList(ctx, Done{})
 	if err != nil {
