@@ -42,6 +42,10 @@ type Config struct {
 	Voice    im.Addr               // the contact that speaks for the box, zero for none
 	Limits   Limits                // none: DefaultLimits
 	Log      *slog.Logger
+	// Clock is closed when the machine's clock can be trusted: links that were
+	// made by somebody wait for it, because without it no certificate is valid.
+	// nil: it can be trusted already.
+	Clock <-chan struct{}
 }
 
 // Hub routes events. Make one with New.
@@ -54,6 +58,7 @@ type Hub struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
+	clock  <-chan struct{}
 	dial   chan struct{} // limits how many links sign in at once
 
 	mu       sync.Mutex
@@ -71,7 +76,7 @@ type Hub struct {
 // New loads the accounts from the store. Links start with Start.
 func New(c Config) (*Hub, error) {
 	h := &Hub{
-		db: c.Store, nets: c.Networks, limits: c.Limits, log: c.Log, voice: c.Voice,
+		db: c.Store, nets: c.Networks, limits: c.Limits, log: c.Log, voice: c.Voice, clock: c.Clock,
 		dial:     make(chan struct{}, 4),
 		accounts: map[string]*account{}, shared: map[string]*port{},
 		chats: map[uint32]*chat{}, cookies: map[string]*admission{},

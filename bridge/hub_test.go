@@ -24,6 +24,8 @@ type box struct {
 	dir  string
 	db   *store.DB
 	wire *wire
+
+	clock chan struct{} // nil: the clock is set
 }
 
 func newBox(t *testing.T) *box {
@@ -41,7 +43,7 @@ func (b *box) open() {
 		b.t.Fatal(err)
 	}
 	b.db = db
-	h, err := New(Config{Store: db, Networks: map[string]im.Network{"wire": b.wire}, Log: log})
+	h, err := New(Config{Store: db, Networks: map[string]im.Network{"wire": b.wire}, Log: log, Clock: b.clock})
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -146,6 +146,7 @@ func (p *port) changed() <-chan struct{} {
 
 // run keeps the link connected until ctx is done.
 func (p *port) run(ctx context.Context, n im.Network) {
+	p.awaitClock(ctx)
 	wait := minWait
 	for ctx.Err() == nil {
 		began := time.Now()
@@ -171,6 +172,36 @@ func (p *port) run(ctx context.Context, n im.Network) {
 		p.wait(ctx, pause)
 	}
 }
+
+// awaitClock returns when the clock can be trusted or ctx ends.
+func (p *port) awaitClock(ctx context.Context) {
+	if p.hub.clock == nil {
+		return
+	}
+	select {
+	case <-p.hub.clock:
+		return
+	default:
+	}
+	p.hub.mu.Lock()
+	builtin := p.builtin()
+	if !builtin {
+		p.state.Text = "waits until the clock of this machine is set"
+		p.publish()
+	}
+	p.hub.mu.Unlock()
+	if builtin {
+		return
+	}
+	select {
+	case <-p.hub.clock:
+	case <-ctx.Done():
+	}
+}
+
+// builtin tells whether every account has the link by itself and nobody made it.
+// The lock is held.
+func (p *port) builtin() bool { return p.rec.Created.IsZero() }
 
 // wait returns after pause (never, when negative), on a kick or when ctx ends.
 func (p *port) wait(ctx context.Context, pause time.Duration) {

@@ -37,7 +37,7 @@ func (h *Hub) count() (o im.Overview) {
 	}
 	for _, p := range h.ports() {
 		switch {
-		case p.rec.Created.IsZero():
+		case p.builtin():
 			continue
 		case p.state.State != im.Down:
 			o.Up++

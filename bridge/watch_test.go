@@ -2,7 +2,10 @@ package bridge
 
 import (
 	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"nudge/bridge/im"
 )
@@ -72,6 +75,34 @@ func TestDisplaysSeeThatSomethingWasSaidAndNotWhat(t *testing.T) {
 			if m, ok := said[i].(im.Message); !ok || m.Kind != kind || m.Text+m.ID+m.Conv+m.From.ID != "" {
 				t.Errorf("the display got %+v", said[i])
 			}
+		}
+	})
+}
+
+// TestLinksWaitForTheClock starts without one, as a board does that has no
+// battery: clients are served, links wait.
+func TestLinksWaitForTheClock(t *testing.T) {
+	on(t, func(t *testing.T, b *box) {
+		b.close()
+		b.clock = make(chan struct{})
+		b.open()
+		b.user("alice@hotmail.com")
+		b.linked("alice@hotmail.com")
+		b.signOn("alice@hotmail.com")
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if l := b.Links("")[0]; l.State != im.Down || !strings.Contains(l.Text, "clock") || b.wire.link() != nil {
+			t.Fatalf("the link did not wait: %+v", l)
+		}
+		close(b.clock)
+		synctest.Wait()
+		if l := b.Links("")[0]; l.State != im.Up {
+			t.Errorf("the link does not come up: %+v", l)
+		}
+		b.restart() // with a clock that is set
+		synctest.Wait()
+		if l := b.Links("")[0]; l.State != im.Up {
+			t.Errorf("the link does not come up again: %+v", l)
 		}
 	})
 }

@@ -22,7 +22,6 @@
 package hw
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -74,6 +73,7 @@ type Panel struct {
 	lights  []*light
 	button  *button
 	about   string // what is wired, or why nothing is
+	missing bool   // something that somebody wired can't be used
 	leaving bool
 
 	mu    sync.Mutex
@@ -110,15 +110,12 @@ func (p *Panel) Wire(c Config) {
 		if len(have) == 0 {
 			have = []string{"none"}
 		}
-		p.about = strings.Join(have, ", ")
+		p.about, p.missing = strings.Join(have, ", "), len(wrong) > 0 && !c.Board
 		if len(wrong) > 0 {
-			why := strings.Join(wrong, "; ")
-			p.about += ": " + why
-			level := slog.LevelInfo
-			if c.Board {
-				level = slog.LevelDebug // most machines have none, and nobody wired one
-			}
-			p.log.Log(context.Background(), level, "lights are missing", "why", why)
+			p.about += ": " + strings.Join(wrong, "; ")
+		}
+		if p.missing {
+			p.log.Warn("lights are missing", "why", strings.Join(wrong, "; "))
 		}
 	})
 }
@@ -157,10 +154,11 @@ func (p *Panel) addLines(c Config, have, wrong []string) ([]string, []string) {
 	return append(have, "button on "+c.Button), wrong
 }
 
-// About says in one line which lights there are, or why there are none.
-func (p *Panel) About() (line string) {
-	p.own(func() { line = p.about })
-	return line
+// About says in one line which lights there are and why others are not. missing:
+// of those that were wired; a board without an LED misses nothing.
+func (p *Panel) About() (line string, missing bool) {
+	p.own(func() { line, missing = p.about, p.missing })
+	return line, missing
 }
 
 // Deliver takes an event from the hub (im.Sink).

@@ -167,8 +167,8 @@ func TestRewire(t *testing.T) {
 		synctest.Wait()
 		p.Wire(Config{Lines: map[Role]string{Users: "GPIO17"}})
 		b.shows(t, "rewired", "ready") // the line of Ready before: Users now
-		if p.About() != "users on GPIO17" {
-			t.Error(p.About())
+		if about, missing := p.About(); about != "users on GPIO17" || missing {
+			t.Error(about, missing)
 		}
 	})
 }
@@ -199,7 +199,11 @@ func TestWhatIsMissing(t *testing.T) {
 			if d := p.Test(); (d == 0) != strings.HasPrefix(c.about, "none") && c.config.Button == "" {
 				t.Errorf("a test takes %v", d)
 			}
-			if got := p.About(); !strings.HasPrefix(got, c.about) || strings.Contains(got, "\n") {
+			got, missing := p.About()
+			if want := strings.Contains(c.about, ":") && !c.config.Board; missing != want {
+				t.Errorf("missing: %v", missing)
+			}
+			if !strings.HasPrefix(got, c.about) || strings.Contains(got, "\n") {
 				t.Errorf("About: %q, want %q", got, c.about)
 			}
 		})
@@ -224,8 +228,8 @@ func TestBoardLED(t *testing.T) {
 		}
 	}
 	p := panel(t, b, Config{Board: true})
-	if p.About() != "ready on ACT" || led("trigger") != "none" {
-		t.Errorf("%s, trigger %s", p.About(), led("trigger"))
+	if about, _ := p.About(); about != "ready on ACT" || led("trigger") != "none" {
+		t.Errorf("%s, trigger %s", about, led("trigger"))
 	}
 	p.Ready(true)
 	p.own(func() { p.show(time.Now()) }) // it may have been shown already
@@ -353,3 +357,39 @@ func TestABurstFlickers(t *testing.T) {
 		t.Errorf("lit for %d of 1000 ms with %d changes", lit, changes)
 	}
 }
+
+// BenchmarkChangeToLight is how long it takes from an event of the hub to the
+// line's new level, on a machine that does something else besides.
+func BenchmarkChangeToLight(b *testing.B) {
+	pin := &counted{wrote: make(chan bool, 8)}
+	p := newPanel(slog.New(slog.DiscardHandler), pin)
+	defer p.Close()
+	p.Wire(Config{Lines: map[Role]string{Users: "GPIO27"}})
+	p.Ready(true)
+	p.About() // wired
+	users := 0
+	for b.Loop() {
+		users = 1 - users
+		p.Deliver(im.Overview{Users: users}, nil)
+		for <-pin.wrote != (users > 0) { // from before
+		}
+	}
+}
+
+// counted is a line that says when it was written, and its finder.
+type counted struct {
+	gpio.PinIO
+	wrote chan bool
+}
+
+func (c *counted) Out(l gpio.Level) error {
+	select {
+	case c.wrote <- bool(l):
+	default:
+	}
+	return nil
+}
+func (c *counted) Halt() error                     { return nil }
+func (c *counted) open() error                     { return nil }
+func (c *counted) line(string) (gpio.PinIO, error) { return c, nil }
+func (c *counted) board() (*boardLED, error)       { return nil, errors.New("none") }

@@ -64,11 +64,12 @@ type Options struct {
 
 // DB is an open database. Its methods may be called from any goroutine.
 type DB struct {
-	bolt *bbolt.DB
-	path string
-	key  [32]byte
-	seal cipher.AEAD // with key
-	log  *slog.Logger
+	bolt   *bbolt.DB
+	path   string
+	schema int
+	key    [32]byte
+	seal   cipher.AEAD // with key
+	log    *slog.Logger
 	committer
 }
 
@@ -99,7 +100,7 @@ func open(dir string, o Options, steps []migration) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{bolt: b, path: path, key: o.Key, seal: aead, log: o.Log}
+	db := &DB{bolt: b, path: path, schema: len(steps) + 1, key: o.Key, seal: aead, log: o.Log}
 	db.committer.start(db)
 	return db, nil
 }

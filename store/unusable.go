@@ -20,7 +20,7 @@ func (u *Unusable) Error() string {
 
 func damagedFile(path string, err error) error {
 	u := &Unusable{Path: path, Reason: "it is damaged: " + err.Error(),
-		Cure: "move it aside and restore the last backup"}
+		Cure: "move it aside and restore the last backup, or put the newest of the folder " + Copies + " in its place"}
 	switch {
 	case errors.Is(err, errForeign):
 		u.Reason = err.Error()

@@ -18,8 +18,8 @@ import (
 )
 
 // openBox opens the data folder and loads the hub. c.Hub and c.Store are filled
-// in. closeBox ends it.
-func openBox(c control.Config, l limits) (*control.Box, error) {
+// in. clock may be nil (bridge.Config). closeBox ends it.
+func openBox(c control.Config, l limits, clock <-chan struct{}) (*control.Box, error) {
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("the data folder can't be made: %w", err)
 	}
@@ -32,7 +32,9 @@ func openBox(c control.Config, l limits) (*control.Box, error) {
 	}
 	b := control.New(c)
 	nets, shared := networks(c.Log, b)
-	b.Hub, err = bridge.New(bridge.Config{Store: c.Store, Networks: nets, Shared: shared, Voice: voice, Limits: l.hub(), Log: c.Log})
+	b.Hub, err = bridge.New(bridge.Config{
+		Store: c.Store, Networks: nets, Shared: shared, Voice: voice, Limits: l.hub(), Log: c.Log, Clock: clock,
+	})
 	if err != nil {
 		return nil, errors.Join(err, c.Store.Close())
 	}
@@ -89,7 +91,7 @@ func (e *env) box(how reach) (cl *control.Client, done func() error, err error) 
 		return nil, nil, fmt.Errorf("there is no box in %s; nudge starts one, nudge user add makes its first account, --data names another folder", c.Data)
 	}
 	log := slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	b, err := openBox(control.Config{Log: log, Data: c.Data, Version: version(), Built: built()}, c.Limits)
+	b, err := openBox(control.Config{Log: log, Data: c.Data, Version: version(), Built: built()}, c.Limits, nil)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -203,7 +203,7 @@ func (ledOffCmd) Run(e *env) error {
 	}
 	panel := hw.New(newLog(e.stderr, slog.LevelError))
 	panel.Wire(conf.Lights.hardware()) // dark from the start
-	about := panel.About()
+	about, _ := panel.About()
 	panel.Close()
 	return e.say(control.Done{}, "Dark: %s", about)
 }

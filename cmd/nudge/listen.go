@@ -62,7 +62,7 @@ func (p port) open() (door, error) {
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil && p.asked == "" && p.fallback != "" {
-		why := "is used by another program"
+		why := "is used by " + holder(addr)
 		if errors.Is(err, os.ErrPermission) {
 			why = "needs the right to use it (root, or the capability CAP_NET_BIND_SERVICE)"
 		}
@@ -71,7 +71,7 @@ func (p port) open() (door, error) {
 	}
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		err = fmt.Errorf("port %s (%s) is used by another program, perhaps another nudge; stop that one, or choose another address with --%s", addr, p.name, p.name)
+		err = fmt.Errorf("port %s (%s) is used by %s; stop that one, or choose another address with --%s", addr, p.name, holder(addr), p.name)
 	case errors.Is(err, os.ErrPermission):
 		err = fmt.Errorf("there is no right to use %s for %s: run as root or choose a port above 1023 with --%s", addr, p.name, p.name)
 	case err != nil:

@@ -90,19 +90,22 @@ type server struct {
 	msn     *msnserver.Server
 	cert    *front.Certificate // nil without HTTPS
 	hurry   context.CancelFunc // ends settling down
-	failed  chan error         // why a port stopped answering
+	clock   *clock
+	began   time.Time
+	failed  chan error // why a port stopped answering
 	wg      sync.WaitGroup
 }
 
 // start opens the data folder and every port, and lets clients in. The control
 // socket comes before the ports: who sees a port open finds it. lights may be nil.
 func start(conf config, log *slog.Logger, lights control.Lights) (*server, error) {
+	clock := newClock(conf.Data)
 	box, err := openBox(control.Config{Log: log, Data: conf.Data, Runtime: runtimeDir(), Version: version(), Built: built(),
-		Running: true, Lights: lights}, conf.Limits)
+		Running: true, Lights: lights}, conf.Limits, clock.set)
 	if err != nil {
 		return nil, err
 	}
-	s := &server{conf: conf, box: box, failed: make(chan error, 3)}
+	s := &server{conf: conf, box: box, clock: clock, began: time.Now(), failed: make(chan error, 3)}
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
 	if s.control, err = control.Listen(box); err != nil {
@@ -116,8 +119,8 @@ func start(conf config, log *slog.Logger, lights control.Lights) (*server, error
 	if _, secure := doors["https"]; secure {
 		s.cert = front.NewCertificate(certificateIn(conf.Data), hostNames(host), lanAddresses(), log)
 	}
-	s.msn = msnserver.New(msnserver.Config{Hub: box.Hub, Log: log, Cert: s.cert, Limits: conf.Limits.server()})
-	box.SignInChanged, box.Troubled = s.msn.VoidTickets, s.troubled
+	s.msn = msnserver.New(msnserver.Config{Hub: box.Hub, Log: log, Cert: s.cert, Limits: conf.Limits.server(), Pages: newHealth(s, hostNames(host))})
+	box.SignInChanged, box.Troubled, box.Reach = s.msn.VoidTickets, s.troubled, s.likelyAddress
 	for _, p := range ports(conf) {
 		box.Listeners = append(box.Listeners, doors[p.name].about)
 	}
@@ -133,16 +136,26 @@ func start(conf config, log *slog.Logger, lights control.Lights) (*server, error
 	settling, hurry := context.WithCancel(context.Background())
 	s.hurry = hurry
 	s.wg.Go(func() { s.settle(settling) })
+	s.wg.Go(func() { s.copies(settling) })
 	return s, nil
 }
 
 // settle does what need not be done before clients are let in: it makes the
-// certificate, and gives back the memory that starting took.
+// certificate, gives back the memory that starting took, and waits for the clock.
 func (s *server) settle(ctx context.Context) {
 	if s.cert != nil {
 		s.cert.Prepare(ctx) // logs what goes wrong
 	}
 	giveBack()
+	select {
+	case <-s.clock.set:
+		return
+	default:
+	}
+	s.box.Log.Warn("the clock is not set: links to other networks wait for it")
+	if s.clock.wait(ctx) == nil {
+		s.box.Log.Info("the clock is set")
+	}
 }
 
 // answer serves one port. That it ends before stop is a failure of the box.
@@ -196,10 +209,11 @@ func (s *server) greet(ctx context.Context, out io.Writer) {
 
 // address is what old PCs are told to use: the setting or the likely one.
 func (s *server) address(ctx context.Context) string {
-	if st, err := control.Local(s.box).Status(ctx); err == nil && st.Address != "" {
-		return st.Address
+	st, err := control.Local(s.box).Status(ctx)
+	if err != nil {
+		return s.likelyAddress()
 	}
-	return s.likelyAddress()
+	return st.Address
 }
 
 // likelyAddress is the one address that is listened on, or the most likely one

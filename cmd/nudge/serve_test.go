@@ -83,7 +83,7 @@ func TestServe(t *testing.T) {
 	other := nudge(t, "", "--data", dir, "--msn", "127.0.0.1:0", "--http", "127.0.0.1:0", "--https", "off")
 	other.want(t, exitConfig, "nudge: "+dir)
 	other = nudge(t, "", "--data", t.TempDir(), "--msn", r.ports["msn"], "--http", "127.0.0.1:0", "--https", "off")
-	other.want(t, exitFailed, "port "+r.ports["msn"]+" (msn) is used by another program")
+	other.want(t, exitFailed, "port "+r.ports["msn"]+" (msn) is used by nudge.test (process ")
 
 	r.stop().want(t, exitOK, "Nudge ")
 	if _, err := os.Stat(filepath.Join(dir, control.SocketFile)); err == nil {

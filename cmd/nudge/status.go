@@ -74,6 +74,9 @@ func printStatus(w io.Writer, s control.Status) {
 		fmt.Fprintf(w, "nudge %s\tis not running\n", s.Version)
 	}
 	fmt.Fprintf(w, "data folder\t%s\n", s.Data)
+	if s.Address != "" {
+		fmt.Fprintf(w, "address\t%s\n", s.Address)
+	}
 	for _, l := range s.Listeners {
 		fmt.Fprintf(w, "%s\t%s\t%s\n", l.Name, l.Addr, l.Note)
 	}
@@ -119,6 +122,9 @@ func (doctorCmd) Run(e *env) error {
 		checks, err := cl.Doctor(e.ctx)
 		if err != nil {
 			return err
+		}
+		if !cl.Running() {
+			checks = append(checks, e.portChecks()...)
 		}
 		bad := 0
 		for _, c := range checks {

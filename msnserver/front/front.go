@@ -57,7 +57,7 @@ const (
 // gateway's; nil serves a page that says what this is. cert may be nil when nothing is served with TLS.
 func New(p *passport.Server, g *gateway.Server, cert *Certificate, pages http.Handler, log *slog.Logger) *Server {
 	if pages == nil {
-		pages = http.HandlerFunc(welcome)
+		pages = http.HandlerFunc(Welcome)
 	}
 	if cert != nil {
 		pages = withRoot(pages, cert)

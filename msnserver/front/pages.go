@@ -84,8 +84,8 @@ func withRoot(pages http.Handler, cert *Certificate) http.Handler {
 	})
 }
 
-// welcome is the page of a server without any others.
-func welcome(w http.ResponseWriter, r *http.Request) {
+// Welcome is the page of a server without any others.
+func Welcome(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path != "/" {
 		http.NotFound(w, r)
 		return

@@ -51,7 +51,10 @@ type Config struct {
 	// is the setting for the address by which they reach this box. nil: it is
 	// not known.
 	Troubled func(box string) []PC
-	Lights   Lights // nil: none
+	// Reach is the most likely address of this machine in the home network, as it
+	// is now; nil: it is not known.
+	Reach  func() string
+	Lights Lights // nil: none
 }
 
 // Listener is one port that the box listens on.

@@ -42,6 +42,14 @@ const littleRoom = 64 << 20
 func (b *Box) doctor(ctx context.Context, _ Done) ([]Check, error) {
 	checks := []Check{b.checkFolder(), b.checkKey(), b.checkClock()}
 	checks = append(checks, b.checkPorts()...)
+	if b.Lights != nil {
+		c := Check{Name: "lights", Verdict: Good}
+		missing := false
+		if c.Text, missing = b.Lights.About(); missing {
+			c.Verdict = Warn
+		}
+		checks = append(checks, c)
+	}
 	users := b.Hub.AccountList()
 	switch {
 	case len(users) == 0:

@@ -8,8 +8,9 @@ import (
 
 // Lights are the box's LEDs, as far as the owner's calls need them.
 type Lights interface {
-	// About says in one line which there are, or why there are none.
-	About() string
+	// About says in one line which there are and why others are not; missing: of
+	// those that somebody wired.
+	About() (line string, missing bool)
 	// Test lights one after the other and returns how long that takes: 0 when
 	// there is none.
 	Test() time.Duration
@@ -56,7 +57,8 @@ func (b *Box) lightsTest(context.Context, Done) (LightsTest, error) {
 
 // TestOf tests lights. Without any it is an error.
 func TestOf(l Lights) (LightsTest, error) {
-	t := LightsTest{l.About(), l.Test()}
+	about, _ := l.About()
+	t := LightsTest{about, l.Test()}
 	if t.Takes == 0 {
 		return t, errors.New("there is nothing to light: " + t.Lights)
 	}

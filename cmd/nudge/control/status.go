@@ -12,7 +12,7 @@ type Status struct {
 	Data      string     `json:"data"`
 	Started   *time.Time `json:"started,omitempty"`
 	Listeners []Listener `json:"listeners,omitempty"`
-	Address   string     `json:"address,omitempty"` // the setting of that name
+	Address   string     `json:"address,omitempty"` // by which old PCs reach it: the setting, or what is likely now
 	Users     int        `json:"users"`
 	Online    []User     `json:"online"` // who is signed in
 	Waiting   int        `json:"waiting"`
@@ -35,7 +35,7 @@ func (b *Box) status(ctx context.Context, _ Done) (Status, error) {
 		s.Started = &b.started
 	}
 	if b.Lights != nil {
-		s.Lights = b.Lights.About()
+		s.Lights, _ = b.Lights.About()
 	}
 	if until := b.PairingUntil(); !until.IsZero() {
 		s.Pairing = &until
@@ -64,6 +64,9 @@ func (b *Box) status(ctx context.Context, _ Done) (Status, error) {
 		if set.Key == SettingAddress {
 			s.Address = set.Value
 		}
+	}
+	if s.Address == "" && b.Reach != nil {
+		s.Address = b.Reach()
 	}
 	return s, err
 }
