@@ -32,8 +32,8 @@ import (
 	"nudge/store"
 )
 
-// Config is what a Box acts on and tells about. Hub, Listeners, SignInChanged
-// and Troubled may be filled in after New, before the first call.
+// Config is what a Box acts on and tells about. Hub, Listeners, SignInChanged,
+// Troubled and Reach may be filled in after New, before the first call.
 type Config struct {
 	Hub       *bridge.Hub
 	Store     *store.DB

@@ -22,7 +22,7 @@ const boxPassword = "secret-12"
 // boxBinary builds the product as it is released.
 var boxBinary = sync.OnceValues(func() (string, error) {
 	file := filepath.Join(house.dir, "nudge")
-	cmd := exec.Command("go", "build", "-tags", "goolm", "-o", file, "nudge/cmd/nudge")
+	cmd := exec.Command("go", "build", "-tags", "goolm,nethttpomithttp2", "-o", file, "nudge/cmd/nudge")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building nudge: %w\n%s", err, out)
