@@ -43,7 +43,9 @@ func (h *Hub) presenceMoved(a *account, before im.Presence) {
 	if now == before {
 		return // clients say the same thing twice
 	}
-	h.counted()
+	if (now.Status == im.Offline) != (before.Status == im.Offline) {
+		h.counted()
+	}
 	old, seen := seenByOthers(before), seenByOthers(now)
 	for _, watcher := range a.contacts {
 		other := h.accounts[watcher.ID]

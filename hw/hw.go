@@ -57,8 +57,11 @@ type Config struct {
 	Button string // between the line and ground
 	Board  bool   // show Ready on the board's own LED
 	Quiet  Quiet  // when the buzzer keeps silent
-	Pair   func() // the button was pressed for a moment; may block
-	Off    func() // the button was held for five seconds; may block
+	Pair   func() // the button was pressed for a moment
+	Off    func() // the button was held for five seconds
+
+	// Pair and Off run in the button's goroutine and may block, but must not
+	// call what waits for the Panel: About, Test, Close.
 }
 
 // Panel shows how the box is. Make one with New.

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -79,9 +81,25 @@ func TestSystemdHearsHowTheBoxIs(t *testing.T) {
 		if err != nil || st.Lights == "" || st.Pairing != nil {
 			t.Errorf("lights %q, pairing %v, %v", st.Lights, st.Pairing, err)
 		}
-		cl.Close()
+		defer cl.Close()
+		if at == dir {
+			if _, err := cl.OpenPairing(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if st, err = cl.Status(t.Context()); err != nil || st.Pairing == nil {
+				t.Errorf("pairing is not open, %v", err)
+			}
+		}
 	}
 
+	nudge(t, "", "--data", dir, "led", "test").want(t, exitFailed, "nothing to light: none")
+	nudge(t, "", "--data", dir, "led", "off").want(t, exitFailed, "the box is running")
+
+	client, err := net.Dial("tcp", r.ports["msn"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
 	write("log = 'debug'\nnames = 'off'")
 	hup := func() {
 		t.Helper()
@@ -95,6 +113,10 @@ func TestSystemdHearsHowTheBoxIs(t *testing.T) {
 	}
 	bus.hears("READY=1")
 	nudge(t, "", "--data", dir, "status").want(t, exitOK, "lights", "no LED")
+	io.WriteString(client, "VER 1 MSNP8 CVR0\r\n")
+	if said, err := bufio.NewReader(client).ReadString('\n'); err != nil || !strings.HasPrefix(said, "VER 1 MSNP8") {
+		t.Errorf("the client that was there before was told %q, %v", said, err)
+	}
 	write("log = 'loud'")
 	hup()
 	bus.hears("RELOADING=1")
