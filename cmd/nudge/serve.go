@@ -192,7 +192,11 @@ func hostNames(host string) []string {
 func (s *server) greet(ctx context.Context, out io.Writer) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	defer w.Flush()
-	fmt.Fprintf(w, "Nudge %s runs. Stop it with Ctrl-C.\n\n", s.box.Version)
+	fmt.Fprintf(w, "Nudge %s runs.", s.box.Version)
+	if runtimeDir() == "" {
+		fmt.Fprint(w, " Stop it with Ctrl-C.")
+	}
+	fmt.Fprint(w, "\n\n")
 	fmt.Fprintf(w, "address\t%s\tfor messenger.hotmail.com and the other names the old PCs look for\n", s.address(ctx))
 	for _, l := range s.box.Listeners {
 		fmt.Fprintf(w, "%s\t%s\t%s\n", l.Name, l.Addr, l.Note)
