@@ -1,0 +1,149 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// process is a server under test, alone on the first core.
+type process struct {
+	place
+	cmd  *exec.Cmd
+	said *bytes.Buffer // on standard error
+}
+
+// startProcess runs a server and returns when it has told where it answers. Its
+// last words before that are a blank line or the line of its last port.
+func startProcess(ctx context.Context, path string, args ...string) (*process, error) {
+	p := &process{cmd: exec.CommandContext(ctx, path, args...), said: &bytes.Buffer{}}
+	p.cmd.Stderr = p.said
+	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
+	p.cmd.WaitDelay = patience
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := onCore(0, p.cmd.Start); err != nil {
+		return nil, err
+	}
+	for lines := bufio.NewScanner(out); p.https == "" && lines.Scan(); {
+		switch f := append(strings.Fields(lines.Text()), "", ""); f[0] {
+		case "msn":
+			p.msn = f[1]
+		case "https":
+			p.https = f[1]
+		}
+	}
+	if p.https == "" {
+		return nil, fmt.Errorf("%s did not start: %w: %s", path, p.cmd.Wait(), p.said)
+	}
+	go io.Copy(io.Discard, out) // ends with the process
+	p.dial = direct
+	return p, p.settled()
+}
+
+// onCore starts a process that may run on one core only, if there are several.
+func onCore(core int, start func() error) error {
+	if runtime.NumCPU() == 1 {
+		return start()
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var before, one unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		return err
+	}
+	one.Set(core)
+	if err := unix.SchedSetaffinity(0, &one); err != nil {
+		return err
+	}
+	defer unix.SchedSetaffinity(0, &before)
+	return start()
+}
+
+// offCore keeps this program away from the core of the server under test.
+func offCore(core int) error {
+	if runtime.NumCPU() == 1 {
+		return nil
+	}
+	var others unix.CPUSet
+	for n := range runtime.NumCPU() {
+		if n != core {
+			others.Set(n)
+		}
+	}
+	threads, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return err
+	}
+	for _, t := range threads { // those to come inherit it
+		id, _ := strconv.Atoi(t.Name())
+		if err := unix.SchedSetaffinity(id, &others); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stop ends the server and waits for it.
+func (p *process) stop() error {
+	p.cmd.Process.Signal(syscall.SIGTERM)
+	if err := p.cmd.Wait(); err != nil {
+		return fmt.Errorf("%s ended badly: %w: %s", p.cmd.Path, err, p.said)
+	}
+	return nil
+}
+
+// cpu is the processor time that the server has used, from the kernel's clock
+// for it: /proc/PID/stat counts in hundredths of a second only.
+func (p *process) cpu() (time.Duration, error) {
+	const whole, sched = 3, 2 // the clock of a whole process as the scheduler counts
+	var t unix.Timespec
+	err := unix.ClockGettime(int32(^p.cmd.Process.Pid<<whole|sched), &t)
+	return time.Duration(t.Nano()), err
+}
+
+// rss is the memory the server holds, in kB.
+func (p *process) rss() (float64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(status)) {
+		if f := strings.Fields(line); f[0] == "VmRSS:" {
+			return strconv.ParseFloat(f[1], 64)
+		}
+	}
+	return 0, fmt.Errorf("no VmRSS in /proc/%d/status", p.cmd.Process.Pid)
+}
+
+// settled waits until the server has done next to nothing for half a second.
+func (p *process) settled() error {
+	const look, quiet, little = 50 * time.Millisecond, 10, time.Millisecond
+	last, err := p.cpu()
+	for still, end := 0, time.Now().Add(patience); still < quiet && err == nil; {
+		if time.Now().After(end) {
+			return fmt.Errorf("%s does not come to rest", p.cmd.Path)
+		}
+		time.Sleep(look)
+		before := last
+		if last, err = p.cpu(); last-before < little {
+			still++
+		} else {
+			still = 0
+		}
+	}
+	return err
+}
