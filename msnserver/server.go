@@ -10,7 +10,6 @@ package msnserver
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -160,49 +159,58 @@ func (s *Server) serveFront(l net.Listener, secure bool) error {
 	return err
 }
 
-// ServeConn serves one MSN connection and returns when it has ended.
+// readBuffer is how much is read from a client at once: little, because most
+// clients are silent nearly always, and a switchboard's seat wants more.
+const (
+	readBuffer = 512
+	seatBuffer = 4 << 10
+)
+
+// ServeConn serves one MSN connection and returns when it has ended. As all
+// that a silent client waits in, it has little on its stack: a thousand of them
+// shall fit into a small board.
 func (s *Server) ServeConn(nc net.Conn) {
-	br := bufio.NewReaderSize(nc, s.limits.Line)
-	c := conn.New(nc, br, conn.Limits{Payload: s.limits.Payload, Queue: s.limits.Queue, SignIn: s.limits.SignIn}, s.log.With("remote", nc.RemoteAddr().String()))
+	c := s.conn(nc)
 	if !s.track(c, nil) {
 		nc.Close()
 		return
 	}
 	defer s.untrack(c)
-	if a, ok := nc.(admitted); ok {
-		c.Greeted = a.Vouch
-	}
-	nc.SetReadDeadline(time.Now().Add(s.limits.SignIn))
-	switch verb := firstVerb(br); verb {
-	case "":
-		c.Close()
-	case "USR", "ANS":
-		c.Commands = s.limits.SB
-		seat := sb.New(c, s.hub)
-		s.track(c, seat)
-		seat.Serve()
-	default:
-		c.Commands = s.limits.NS
-		session := ns.New(s.ctx, c, s.hub, s.tickets, &s.trouble, s.tries)
-		s.track(c, session)
-		session.Serve()
+	if serve := s.begin(c); serve != nil {
+		serve()
 	}
 }
 
-// firstVerb peeks at the first word a client says: a switchboard connection
-// starts with USR or ANS, one to the notification server with VER. It is ""
-// when the client left without one.
-func firstVerb(br *bufio.Reader) string {
-	for n := 3; n <= br.Size(); n++ {
-		b, err := br.Peek(n)
-		if err != nil {
-			return ""
-		}
-		if b = bytes.TrimLeft(b, " \r\n"); len(b) >= 3 {
-			return string(b[:3])
-		}
+// conn is the connection of a socket.
+func (s *Server) conn(nc net.Conn) *conn.Conn {
+	nc.SetReadDeadline(time.Now().Add(s.limits.SignIn))
+	limits := conn.Limits{Line: s.limits.Line, Payload: s.limits.Payload, Queue: s.limits.Queue, SignIn: s.limits.SignIn}
+	c := conn.New(nc, bufio.NewReaderSize(nc, readBuffer), limits, s.log.With("remote", nc.RemoteAddr().String()))
+	if a, ok := nc.(admitted); ok {
+		c.Greeted = a.Vouch
 	}
-	return "" // nothing but empty lines
+	return c
+}
+
+// begin finds out which server the client wants, and is nil when it left
+// without a word: a switchboard connection starts with USR or ANS, one to the
+// notification server with VER.
+func (s *Server) begin(c *conn.Conn) (serve func()) {
+	switch c.FirstVerb() {
+	case "":
+		c.Close()
+		return nil
+	case "USR", "ANS":
+		c.ReadAhead(seatBuffer)
+		c.Commands = s.limits.SB
+		seat := sb.New(c, s.hub)
+		s.track(c, seat)
+		return seat.Serve
+	}
+	c.Commands = s.limits.NS
+	session := ns.New(s.ctx, c, s.hub, s.tickets, &s.trouble, s.tries)
+	s.track(c, session)
+	return session.Serve
 }
 
 // track notes whom to tell of a shutdown; false when it has begun.

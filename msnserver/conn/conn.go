@@ -28,6 +28,7 @@ package conn
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -98,10 +99,28 @@ type proof struct {
 	settle func(bool)
 }
 
-// New makes a connection of a socket. r must read from it; its buffer is the
-// longest line a client may say.
+// New makes a connection of a socket, which r must read from.
 func New(c net.Conn, r *bufio.Reader, limits Limits, log *slog.Logger) *Conn {
 	return &Conn{Net: c, Log: log, limits: limits, r: r, state: Fresh}
+}
+
+// ReadAhead gives a client that will say much a buffer of that many bytes. It
+// is called before Serve.
+func (c *Conn) ReadAhead(size int) { c.r = bufio.NewReaderSize(c.r, size) }
+
+// FirstVerb waits for the first word the client says and leaves it to be read;
+// "" when the client left without one. It is called before Serve.
+func (c *Conn) FirstVerb() string {
+	for n := 3; n <= c.r.Size(); n++ {
+		b, err := c.r.Peek(n)
+		if err != nil {
+			return ""
+		}
+		if b = bytes.TrimLeft(b, " \r\n"); len(b) >= 3 {
+			return string(b[:3])
+		}
+	}
+	return "" // nothing but empty lines
 }
 
 // Send queues commands. They go out together and in order.
@@ -279,43 +298,59 @@ func Serve[S any](c *Conn, p wire.Payloads, t Table[S], s S, end func()) {
 		c.Net.SetReadDeadline(time.Now().Add(c.limits.SignIn))
 	}
 	c.mu.Unlock()
-	err := loop(c, p, t, s)
+	c.pace = newPace(c.Commands)
+	err := loop(c, p.Limited(c.limits.Line, c.limits.Payload), t, s)
+	c.logEnd(err)
+	end()
+	c.finish(c.linger(err))
+}
+
+func (c *Conn) logEnd(err error) {
 	switch {
 	case errors.Is(err, ErrBye), errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), errors.Is(err, io.ErrClosedPipe):
 		c.Log.Debug("connection ended", "err", err)
 	default:
 		c.Log.Info("connection ended", "err", err)
 	}
-	end()
-	c.finish(c.linger(err))
 }
 
-func loop[S any](c *Conn, p wire.Payloads, t Table[S], s S) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("bug: %v\n%s", r, debug.Stack())
-		}
-	}()
-	p, c.pace = p.Capped(c.limits.Payload), newPace(c.Commands)
+// loop waits for commands. A silent client's goroutine is here: what is on the
+// stack now it costs all the time, so reading and running are calls of their
+// own.
+func loop[S any](c *Conn, p wire.Payloads, t Table[S], s S) error {
 	for {
-		c.pace.wait()
-		cmd, err := wire.Read(c.r, p)
-		if err != nil {
-			if c.isHungUp() {
-				return ErrBye
-			}
-			return err
+		if _, err := c.r.Peek(1); err != nil {
+			return c.readEnd(err)
 		}
-		if err := run(c, t, s, cmd); err != nil {
+		if err := step(c, p, t, s); err != nil {
 			return err
 		}
 	}
 }
 
-func (c *Conn) isHungUp() bool {
+// step reads and runs one command.
+func step[S any](c *Conn, p wire.Payloads, t Table[S], s S) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("bug: %v\n%s", r, debug.Stack())
+		}
+	}()
+	c.pace.wait()
+	cmd, err := wire.Read(c.r, p)
+	if err != nil {
+		return c.readEnd(err)
+	}
+	return run(c, t, s, cmd)
+}
+
+// readEnd is why reading ended with err: after a hang-up it is that.
+func (c *Conn) readEnd(err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.hungUp
+	if c.hungUp {
+		return ErrBye
+	}
+	return err
 }
 
 // linger closes the connection after the reader ended with err. A client that

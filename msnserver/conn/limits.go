@@ -4,6 +4,7 @@ import "time"
 
 // Limits is what one client may cost.
 type Limits struct {
+	Line    int           // bytes of a command line
 	Payload int           // bytes of a payload
 	Queue   int           // bytes that may wait for the client
 	SignIn  time.Duration // until it has proved who it is (MSNP.md A.7)

@@ -7,6 +7,7 @@ package wire
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -15,8 +16,8 @@ import (
 	"strings"
 )
 
-// Limits (MSNP.md A.3), in bytes. The buffer of a bufio.Reader given to Read is
-// the longest line, usually MaxLine: what does not fit is refused.
+// Limits (MSNP.md A.3), in bytes. A line longer than MaxLine, or the limit of
+// Payloads, its end included, is refused, whatever the buffer of the bufio.Reader holds.
 const (
 	MaxLine      = 8 << 10
 	MaxMessage   = 1664
@@ -29,11 +30,13 @@ type Payloads struct {
 	most map[string]int // verb to longest payload, in bytes
 	bare []string       // of these, the ones that are a reply without payload when they don't end in a number
 	cap  int            // longest of all, 0 for none
+	line int            // longest command line, 0 for MaxLine
 }
 
-// Capped is p with no payload longer than n bytes.
-func (p Payloads) Capped(n int) Payloads {
-	p.cap = n
+// Limited is p with no line and no payload longer than so many bytes; 0 leaves
+// things as they are.
+func (p Payloads) Limited(line, payload int) Payloads {
+	p.line, p.cap = line, payload
 	return p
 }
 
@@ -104,7 +107,7 @@ func (c Command) String() string { return string(c.Append(nil)) }
 // empty is no argument (MSNP.md A.1). The error is one of ErrLineTooLong,
 // ErrSyntax and ErrTooLong, or that of r.
 func Read(r *bufio.Reader, p Payloads) (Command, error) {
-	line, err := readLine(r)
+	line, err := readLine(r, cmp.Or(p.line, MaxLine))
 	if err != nil {
 		return Command{}, err
 	}
@@ -138,11 +141,14 @@ func Read(r *bufio.Reader, p Payloads) (Command, error) {
 }
 
 // readLine returns the next line that is not empty, without its end.
-func readLine(r *bufio.Reader) (string, error) {
+func readLine(r *bufio.Reader, most int) (string, error) {
 	for {
 		raw, err := r.ReadSlice('\n')
+		if errors.Is(err, bufio.ErrBufferFull) {
+			raw, err = readOn(r, raw, most)
+		}
 		switch {
-		case errors.Is(err, bufio.ErrBufferFull):
+		case len(raw) > most:
 			return "", ErrLineTooLong
 		case errors.Is(err, io.EOF) && len(raw) > 0:
 			return "", io.ErrUnexpectedEOF
@@ -155,6 +161,19 @@ func readLine(r *bufio.Reader) (string, error) {
 		}
 		if len(line) > 0 {
 			return string(line), nil
+		}
+	}
+}
+
+// readOn reads the rest of a line that is longer than r's buffer, which most
+// connections keep small. It stops when the line is too long.
+func readOn(r *bufio.Reader, start []byte, most int) ([]byte, error) {
+	line := bytes.Clone(start)
+	for {
+		more, err := r.ReadSlice('\n')
+		line = append(line, more...)
+		if !errors.Is(err, bufio.ErrBufferFull) || len(line) > most {
+			return line, err
 		}
 	}
 }

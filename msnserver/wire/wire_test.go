@@ -45,6 +45,8 @@ var frames = []struct {
 	{"ADL 1 OK\r\n", ToNS, Command{}, ErrSyntax},
 	{"PNG\rPNG\r\n", ToNS, Command{}, ErrSyntax},
 	{"CHG 1 N\x00N\r\n", ToNS, Command{}, ErrSyntax},
+	{"PNG " + strings.Repeat("A", MaxLine-6) + "\r\n", ToNS, Line("PNG", strings.Repeat("A", MaxLine-6)), nil},
+	{"PNG " + strings.Repeat("A", MaxLine-5) + "\r\n", ToNS, Command{}, ErrLineTooLong},
 	{strings.Repeat("A", MaxLine+1), ToNS, Command{}, ErrLineTooLong},
 	{"MSG 1 N 5\r\nabc", ToSB, Command{}, io.ErrUnexpectedEOF},
 	{"PNG", ToNS, Command{}, io.ErrUnexpectedEOF},
@@ -53,27 +55,33 @@ var frames = []struct {
 
 func TestRead(t *testing.T) {
 	for _, f := range frames {
-		for name, r := range map[string]io.Reader{"whole": strings.NewReader(f.in), "byte by byte": iotest.OneByteReader(strings.NewReader(f.in))} {
-			got, err := Read(bufio.NewReaderSize(r, MaxLine), f.p)
-			if !errors.Is(err, f.err) {
-				t.Errorf("%.40q %s: error %v, want %v", f.in, name, err, f.err)
-			}
-			if err == nil && !reflect.DeepEqual(got, f.want) {
-				t.Errorf("%.40q %s: %q, want %q", f.in, name, got, f.want)
+		for name, reader := range map[string]func(string) io.Reader{
+			"whole":        func(s string) io.Reader { return strings.NewReader(s) },
+			"byte by byte": func(s string) io.Reader { return iotest.OneByteReader(strings.NewReader(s)) },
+		} {
+			for _, size := range []int{16, MaxLine} {
+				got, err := Read(bufio.NewReaderSize(reader(f.in), size), f.p)
+				if !errors.Is(err, f.err) {
+					t.Errorf("%.40q %s through %d: error %v, want %v", f.in, name, size, err, f.err)
+				}
+				if err == nil && !reflect.DeepEqual(got, f.want) {
+					t.Errorf("%.40q %s through %d: %q, want %q", f.in, name, size, got, f.want)
+				}
 			}
 		}
 	}
 }
 
-// TestCapped: a lower limit wins over the verb's, a higher one does not.
-func TestCapped(t *testing.T) {
+// TestLimited: a lower limit wins over the verb's, a higher one does not.
+func TestLimited(t *testing.T) {
 	for _, c := range []struct {
 		p    Payloads
 		line string
 		err  error
 	}{
-		{ToNS.Capped(100), "UUX 1 100", nil}, {ToNS.Capped(100), "UUX 1 101", ErrTooLong},
-		{ToSB.Capped(1 << 20), "MSG 1 U 1665", ErrTooLong}, {ToNS.Capped(0), "UUX 1 65536", nil},
+		{ToNS.Limited(0, 100), "UUX 1 100", nil}, {ToNS.Limited(0, 100), "UUX 1 101", ErrTooLong},
+		{ToSB.Limited(0, 1<<20), "MSG 1 U 1665", ErrTooLong}, {ToNS.Limited(0, 0), "UUX 1 65536", nil},
+		{ToNS.Limited(9, 0), "PNG 345", nil}, {ToNS.Limited(9, 0), "PNG 3456", ErrLineTooLong},
 	} {
 		if _, err := Read(bufio.NewReaderSize(strings.NewReader(c.line+"\r\n"+strings.Repeat("x", 1<<17)), MaxLine), c.p); !errors.Is(err, c.err) {
 			t.Errorf("%s with a cap of %d: %v, want %v", c.line, c.p.cap, err, c.err)
