@@ -25,13 +25,19 @@ func (s *Seat) Send(m im.Message, ack func(error)) {
 		return
 	}
 	m.From, m.At = s.me.Addr, time.Now()
+	ev := im.Event(m) // once for all: it is copied to make it
 	if m.Speaks() {
 		h.said(m)
 	}
 	for _, o := range c.seats {
-		if o != s {
-			s.acct.talkedTo(o.acct)
-			o.take(m, s.acct)
+		if o == s {
+			continue
+		}
+		s.acct.talkedTo(o.acct)
+		if m.Speaks() {
+			o.take(ev, s.acct)
+		} else {
+			o.sink.Deliver(ev, nil)
 		}
 	}
 	if len(c.guests) == 0 || !m.Speaks() {
@@ -74,15 +80,12 @@ func (t *tally) one(err error) {
 	}
 }
 
-// take delivers what another client of this box said. What this client can't
-// prove to have got is kept for it as an offline message, if it was words.
-func (s *Seat) take(m im.Message, from *account) {
-	if !m.Speaks() {
-		s.sink.Deliver(m, nil)
-		return
-	}
-	s.sink.Deliver(m, func(ok bool) {
-		if ok {
+// take delivers the words (an im.Message) of another client of this box. What
+// this client can't prove to have got is kept for it as an offline message.
+func (s *Seat) take(said im.Event, from *account) {
+	s.sink.Deliver(said, func(ok bool) {
+		m, words := said.(im.Message)
+		if ok || !words {
 			return
 		}
 		s.hub.mu.Lock()

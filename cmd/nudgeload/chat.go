@@ -137,8 +137,10 @@ func appendMessage(b []byte, n int) []byte {
 // hear reads the messages and checks their order.
 func (p pair) hear(messages int, room chan<- struct{}, sent []time.Time) ([]time.Duration, error) {
 	took := make([]time.Duration, messages)
-	p.to.nc.SetReadDeadline(time.Now().Add(time.Minute))
 	for n := range messages {
+		if n%1000 == 0 {
+			p.to.nc.SetReadDeadline(time.Now().Add(2 * patience))
+		}
 		line, err := p.to.r.ReadSlice('\n')
 		if err != nil || !bytes.HasPrefix(line, []byte("MSG ")) {
 			return nil, fmt.Errorf("%s waits for message %d: %q, %v", p.to.handle, n, line, err)

@@ -43,10 +43,11 @@ import (
 )
 
 const (
-	writeTime    = 30 * time.Second // for one Write
+	writeTime    = 30 * time.Second // for one Write, at least
 	lingerTime   = 2 * time.Second  // for the client to take the last lines and close
 	polledLinger = 10 * time.Second // for one that comes for them
 	proofTime    = time.Second      // how long a session must outlive a message (DESIGN.md §3)
+	proofPause   = time.Second / 4  // between two looks at who has
 	shrinkBuffer = 64 << 10         // a queue buffer larger than that is not kept
 )
 
@@ -70,9 +71,8 @@ type Conn struct {
 	d     *dialect.Dialect // reader's until signed in, then constant
 
 	mu      sync.Mutex
-	out     []byte  // queued, not yet taken by the writer
+	out     *queue  // not yet taken by the writer; nil when there is nothing
 	sent    int     // bytes written since the beginning
-	marks   []mark  // the messages in out
 	proofs  []proof // written, waiting for their second to pass
 	writing bool    // a writer runs
 	hungUp  bool    // nothing more is queued; the writer closes when it is done
@@ -80,8 +80,27 @@ type Conn struct {
 	over    bool    // Serve is at its end: a settle can only fail
 	failed  []func(bool)
 	timer   *time.Timer
+	limit   time.Time // the writer's: when its Write ends at the latest
 	writer  sync.WaitGroup
 	proving sync.WaitGroup // the timer
+}
+
+// queue is what waits for the writer. A silent client has none: they are shared.
+type queue struct {
+	bytes []byte
+	marks []mark // the messages in bytes
+}
+
+var queues = sync.Pool{New: func() any { return new(queue) }}
+
+// recycle gives a queue back that was written.
+func (q *queue) recycle() {
+	if cap(q.bytes) > shrinkBuffer {
+		return
+	}
+	clear(q.marks)
+	q.bytes, q.marks = q.bytes[:0], q.marks[:0]
+	queues.Put(q)
 }
 
 // mark is a message in the queue: settle is called when byte end of the queue
@@ -145,18 +164,22 @@ func (c *Conn) SendSettled(settle func(bool), cmds ...wire.Command) {
 		}
 		return
 	}
+	if c.out == nil {
+		c.out = queues.Get().(*queue)
+	}
+	q := c.out
 	for _, cmd := range cmds {
-		c.out = cmd.Append(c.out)
+		q.bytes = cmd.Append(q.bytes)
 	}
 	if settle != nil {
-		c.marks = append(c.marks, mark{len(c.out), settle})
+		q.marks = append(q.marks, mark{len(q.bytes), settle})
 	}
-	if len(c.out) > c.limits.Queue {
-		c.Log.Warn("the client does not read: closed", "queued", len(c.out))
+	if len(q.bytes) > c.limits.Queue {
+		c.Log.Warn("the client does not read: closed", "queued", len(q.bytes))
 		c.closeLocked()
 		return
 	}
-	if !c.writing && len(c.out) > 0 {
+	if !c.writing {
 		c.writing = true
 		c.writer.Go(c.write)
 	}
@@ -164,31 +187,40 @@ func (c *Conn) SendSettled(settle func(bool), cmds ...wire.Command) {
 
 // write empties the queue, everything there is in one Write at a time.
 func (c *Conn) write() {
-	var spare []byte
 	for {
 		c.mu.Lock()
-		if len(c.out) == 0 || c.closed {
+		if c.out == nil || c.closed {
 			c.writing = false
 			c.mu.Unlock()
 			return
 		}
-		buf, marks, limit := c.out, c.marks, writeTime
-		if c.hungUp {
-			limit = lingerTime
-		}
-		c.out, c.marks = spare[:0], nil
+		q, hungUp := c.out, c.hungUp
+		c.out = nil
 		c.mu.Unlock()
 
-		c.Net.SetWriteDeadline(time.Now().Add(limit))
-		n, err := c.Net.Write(buf)
-		c.written(marks, n)
+		c.setLimit(hungUp)
+		n, err := c.Net.Write(q.bytes)
+		c.written(q.marks, n)
+		q.recycle()
 		if err != nil {
 			c.Close()
 		}
-		if spare = buf; cap(spare) > shrinkBuffer {
-			spare = nil
-		}
 	}
+}
+
+// setLimit gives the next Write its time. To set it each time would cost much of
+// what a message costs, so it is set when less than writeTime is left.
+func (c *Conn) setLimit(last bool) {
+	now := time.Now()
+	switch {
+	case last:
+		c.limit = now.Add(lingerTime)
+	case c.limit.Sub(now) < writeTime:
+		c.limit = now.Add(2 * writeTime)
+	default:
+		return
+	}
+	c.Net.SetWriteDeadline(c.limit)
 }
 
 // written starts the second that proves the messages within the n bytes
@@ -208,13 +240,14 @@ func (c *Conn) written(marks []mark, n int) {
 	}
 }
 
-// arm sets the timer for the oldest proof. c.mu is held.
+// arm sets the timer for the oldest proof, not too soon: one look proves many.
+// c.mu is held.
 func (c *Conn) arm() {
 	if c.timer != nil || len(c.proofs) == 0 || c.closed {
 		return
 	}
 	c.proving.Add(1)
-	c.timer = time.AfterFunc(time.Until(c.proofs[0].at), c.prove)
+	c.timer = time.AfterFunc(max(time.Until(c.proofs[0].at), proofPause), c.prove)
 }
 
 // prove settles the messages whose second has passed.
@@ -402,10 +435,12 @@ func (c *Conn) finish(read int) {
 		}
 	}
 	left = append(left, c.failed...)
-	for _, m := range c.marks {
-		left = append(left, m.settle)
+	if c.out != nil {
+		for _, m := range c.out.marks {
+			left = append(left, m.settle)
+		}
 	}
-	c.failed, c.proofs, c.marks, c.out = nil, nil, nil, nil
+	c.failed, c.proofs, c.out = nil, nil, nil
 	c.mu.Unlock()
 	c.proving.Wait()
 	for _, settle := range proved {

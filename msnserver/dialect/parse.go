@@ -82,6 +82,9 @@ func fontPage(cs, page string) string {
 // that: several clients leave the word out and mean it. The last resort is
 // ISO-8859-1 (MSNP.md A.6).
 func decode(b []byte, charset, page string) string {
+	if utf8.Valid(b) && strings.EqualFold(charset, "utf-8") {
+		return string(b) // nearly always
+	}
 	enc, err := htmlindex.Get(charset)
 	if err != nil && utf8.Valid(b) {
 		enc, err = htmlindex.Get("utf-8")
@@ -113,7 +116,7 @@ func style(m wire.Message) (s im.Style) {
 	}
 	s.Font = oneLine(wire.Unescape(m.Param(formatField, "FN")))
 	s.Effects = effects(m.Param(formatField, "EF"))
-	if c := m.Param(formatField, "CO"); c != "" {
+	if c := m.Param(formatField, "CO"); c != "" && c != "0" {
 		if c = swapColor(c); c != "0" {
 			s.Color = strings.Repeat("0", 6-len(c)) + c
 		}

@@ -33,6 +33,8 @@ type Seat struct {
 	seat *bridge.Seat // reader's
 	page string       // reader's: in which the client writes when it does not say
 
+	made  time.Time          // the seat
+	said  atomic.Int64       // when anybody said something last, in ns since then
 	idle  *time.Timer        // hangs up on a silent conversation
 	quiet atomic.Bool        // it did
 	names map[im.Addr]string // of those who are or were here, as they joined
@@ -40,12 +42,23 @@ type Seat struct {
 
 // New makes a seat on c.
 func New(c *conn.Conn, hub *bridge.Hub) *Seat {
-	s := &Seat{Conn: c, hub: hub, names: map[im.Addr]string{}}
-	s.idle = time.AfterFunc(IdleTime, func() {
-		s.quiet.Store(true)
-		s.HangUp()
-	})
+	s := &Seat{Conn: c, hub: hub, made: time.Now(), names: map[im.Addr]string{}}
+	s.idle = time.AfterFunc(IdleTime, s.lookIdle)
 	return s
+}
+
+// alive notes that the conversation is.
+func (s *Seat) alive() { s.said.Store(int64(time.Since(s.made))) }
+
+// lookIdle gives the seat up when it was silent for long enough, else looks
+// again when it could have been: cheaper than a timer that every message sets.
+func (s *Seat) lookIdle() {
+	if left := IdleTime - (time.Since(s.made) - time.Duration(s.said.Load())); left > 0 {
+		s.idle.Reset(left)
+		return
+	}
+	s.quiet.Store(true)
+	s.HangUp()
 }
 
 // Serve runs the seat until the client is gone.
@@ -129,7 +142,7 @@ func (s *Seat) refuse(trid string, err error) error {
 // cal invites somebody. A contact on a network joins at once, so its JOI follows
 // the answer (MSNP.md C.2, C.6).
 func (s *Seat) cal(cmd wire.Command) error {
-	s.idle.Reset(IdleTime)
+	s.alive()
 	trid := cmd.Arg(0)
 	err := s.seat.Call(cmd.Arg(1), func(session uint32) {
 		s.Send(wire.Line("CAL", trid, "RINGING", strconv.FormatUint(uint64(session), 10)))
@@ -153,7 +166,7 @@ func (s *Seat) cal(cmd wire.Command) error {
 // msg says something. The payload is relayed as it is, even when nothing could
 // be read out of it (MSNP.md C.4).
 func (s *Seat) msg(cmd wire.Command) error {
-	s.idle.Reset(IdleTime)
+	s.alive()
 	trid, ack := cmd.Arg(0), cmd.Arg(1)
 	done := func(err error) { s.acknowledge(trid, ack, err) }
 	if len(cmd.Payload) == 0 {
@@ -214,7 +227,7 @@ func (s *Seat) Deliver(ev im.Event, settle func(bool)) {
 
 // say queues a message, in the box's time zone, as one delivery.
 func (s *Seat) say(d *dialect.Dialect, m im.Message, settle func(bool)) {
-	s.idle.Reset(IdleTime)
+	s.alive()
 	who := s.person(m.From)
 	m.At = m.At.Local()
 	var cmds []wire.Command

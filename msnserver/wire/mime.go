@@ -41,7 +41,9 @@ func (m Message) Type() string {
 // Param is one parameter of a field ("charset" of Content-Type), "" when it is
 // not there.
 func (m Message) Param(field, name string) string {
-	for part := range strings.SplitSeq(m.Get(field), ";") {
+	for rest := m.Get(field); rest != ""; {
+		var part string
+		part, rest, _ = strings.Cut(rest, ";")
 		if k, v, ok := strings.Cut(part, "="); ok && strings.EqualFold(strings.TrimSpace(k), name) {
 			return strings.Trim(strings.TrimSpace(v), `"`)
 		}
@@ -71,19 +73,33 @@ var oneLine = strings.NewReplacer("\r\n", " ", "\r", " ", "\n", " ", "\x00", "?"
 // line without a colon is skipped, and without an empty line all is header. ok
 // is false when there is no header at all. Body shares payload's memory.
 func ParseMessage(payload []byte) (m Message, ok bool) {
-	rest := payload
-	for len(rest) > 0 {
-		line, after, _ := bytes.Cut(rest, []byte{'\n'})
-		rest = after
-		line = bytes.TrimRight(line, "\r")
-		if len(line) == 0 {
-			m.Body = rest
-			break
-		}
-		name, value, colon := strings.Cut(string(line), ":")
-		if colon && strings.TrimSpace(name) != "" {
-			m.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+	head, body := cutHeader(payload)
+	m.Body = body
+	for rest := string(head); rest != ""; {
+		var line string
+		line, rest, _ = strings.Cut(rest, "\n")
+		name, value, colon := strings.Cut(line, ":")
+		if name = strings.TrimSpace(name); colon && name != "" {
+			if m.Header == nil {
+				m.Header = make([]Field, 0, 4) // most have three
+			}
+			m.Add(name, strings.TrimSpace(value))
 		}
 	}
 	return m, len(m.Header) > 0
+}
+
+// cutHeader cuts a message at its first empty line.
+func cutHeader(payload []byte) (head, body []byte) {
+	for at := 0; at < len(payload); {
+		line, after, found := bytes.Cut(payload[at:], []byte{'\n'})
+		if len(bytes.TrimRight(line, "\r")) == 0 {
+			return payload[:at], after
+		}
+		if !found {
+			break
+		}
+		at += len(line) + 1
+	}
+	return payload, nil
 }

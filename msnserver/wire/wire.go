@@ -180,11 +180,12 @@ func readOn(r *bufio.Reader, start []byte, most int) ([]byte, error) {
 
 // split cuts at runs of spaces; nil when nothing is left.
 func split(s string) (args []string) {
-	if n := strings.Count(s, " "); s != "" {
-		args = make([]string, 0, n+1)
+	if s != "" {
+		args = make([]string, 0, strings.Count(s, " ")+1)
 	}
-	for a := range strings.SplitSeq(s, " ") {
-		if a != "" {
+	for s != "" {
+		var a string
+		if a, s, _ = strings.Cut(s, " "); a != "" {
 			args = append(args, a)
 		}
 	}
