@@ -28,12 +28,17 @@ type account struct {
 	askAgain bool             // and must be once more: another link came up
 }
 
-// contact is one entry of an account's lists. For a person on a network now is
-// the presence last heard; a person on this box is asked for it.
+// contact is one entry of an account's lists. There are many, nearly all of
+// accounts on this box, so what only others have is apart.
 type contact struct {
 	store.Contact
+	*heard // nil for an account of this box: that is asked
+}
+
+// heard is what a network said about somebody's presence.
+type heard struct {
 	now   im.Presence
-	known bool // the network said something about his presence
+	known bool // it said something
 }
 
 func newAccount(h *Hub, rec store.Account) *account {
@@ -57,6 +62,9 @@ func (a *account) addr() im.Addr { return im.Addr{ID: a.key} }
 
 // keep enters c into both indexes.
 func (a *account) keep(c *contact) {
+	if c.Net != "" && c.heard == nil {
+		c.heard = &heard{}
+	}
 	a.contacts[c.addr()] = c
 	a.handles[canonical(c.Handle)] = c
 }

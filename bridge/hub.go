@@ -117,11 +117,20 @@ func (h *Hub) share(net string) error {
 // never reached the disk (MSNP.md K.3).
 func (h *Hub) load() error {
 	const jump = 1000
+	once := map[string]string{} // most addresses stand on many lists
+	share := func(s string) string {
+		if t, ok := once[s]; ok {
+			return t
+		}
+		once[s] = s
+		return s
+	}
 	err := h.db.View(func(tx *store.Tx) error {
 		for rec := range tx.Accounts() {
 			rec.Version += jump
 			a := newAccount(h, rec)
 			for c := range tx.Contacts(a.key) {
+				c.ID, c.Handle, c.Name = share(c.ID), share(c.Handle), share(c.Name)
 				a.keep(&contact{Contact: c})
 			}
 			for g := range tx.Groups(a.key) {

@@ -21,10 +21,10 @@ type Contact struct {
 	Net, ID string // Net "": an account of this box, ID its lower-case handle
 	Handle  string // what clients know him by; given once, never changed
 	Name    string
-	Lists   uint8    // Forward | Allow | …
-	Groups  []uint32 // Group.ID
-	GUID    string   // of MSNP10 and later
+	Lists   uint8 // Forward | Allow | …
 	Room    bool
+	Groups  []uint32  // Group.ID
+	GUID    string    // of MSNP10 and later
 	Note    string    // what he wrote with his request
 	Talked  time.Time // last, or near it
 }

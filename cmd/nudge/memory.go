@@ -2,15 +2,55 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"os"
 	"runtime/debug"
+	"runtime/metrics"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// giveBack returns the memory that only starting needed: garbage of the heap,
+// When the box counts as at rest, and when it is worth a look for memory.
+const (
+	restTime = 2 * time.Second
+	atRest   = 64 << 10 // bytes allocated in restTime, at most
+	worth    = 4 << 20  // bytes allocated since memory was given back, at least
+)
+
+// keepSmall gives memory back each time the box has come to rest after it was
+// busy: after its start, and when many have signed on or off. It returns when
+// ctx ends.
+func keepSmall(ctx context.Context) {
+	look := time.NewTicker(restTime)
+	defer look.Stop()
+	var before, given uint64
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+		}
+		now := allocated()
+		if now-before < atRest && now-given > worth {
+			giveBack()
+			now = allocated()
+			given = now
+		}
+		before = now
+	}
+}
+
+// allocated is how many bytes of memory the program has ever asked for.
+func allocated() uint64 {
+	s := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(s)
+	return s[0].Value.Uint64()
+}
+
+// giveBack returns the memory that only being busy needed: garbage of the heap,
 // and the pages of the program itself that were mapped because they lie near
 // others. The kernel keeps those in its cache and maps again what is used; on a
 // small board it may now use the rest for something else.

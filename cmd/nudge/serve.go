@@ -81,8 +81,9 @@ func newLog(w io.Writer, level slog.Leveler) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, o))
 }
 
-// server is a box that runs. It owns one goroutine for each port and one
-// that settles down; stop waits for them.
+// server is a box that runs. It owns one goroutine for each port, one that
+// settles down, one that keeps it small and one that makes copies; stop waits for
+// them.
 type server struct {
 	conf    config
 	box     *control.Box
@@ -136,17 +137,17 @@ func start(conf config, log *slog.Logger, lights control.Lights) (*server, error
 	settling, hurry := context.WithCancel(context.Background())
 	s.hurry = hurry
 	s.wg.Go(func() { s.settle(settling) })
+	s.wg.Go(func() { keepSmall(settling) })
 	s.wg.Go(func() { s.copies(settling) })
 	return s, nil
 }
 
 // settle does what need not be done before clients are let in: it makes the
-// certificate, gives back the memory that starting took, and waits for the clock.
+// certificate and waits for the clock.
 func (s *server) settle(ctx context.Context) {
 	if s.cert != nil {
 		s.cert.Prepare(ctx) // logs what goes wrong
 	}
-	giveBack()
 	select {
 	case <-s.clock.set:
 		return

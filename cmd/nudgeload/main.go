@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 )
@@ -38,18 +39,19 @@ const (
 
 // cli is the command line.
 type cli struct {
-	Stub     bool   `help:"Be the stub, until interrupted."`
-	Nudge    string `placeholder:"FILE" help:"The binary to measure."`
-	MSNP     int    `name:"msnp" default:"7" placeholder:"N" help:"Protocol version, 2 to 12; from 8 sign-ins use TLS. Default ${default}."`
-	Clients  int    `default:"1000" help:"How many sign in. Default ${default}."`
-	Contacts []int  `default:"1,20" help:"Contacts of each; several are measured one after the other. Default ${default}."`
-	AtOnce   int    `default:"16" help:"Sign-ins at a time. Default ${default}."`
-	Pairs    int    `default:"50" help:"Conversations. Default ${default}."`
-	Flight   int    `default:"16" help:"Messages of a conversation on their way at a time, for the throughput. Default ${default}."`
-	Messages int    `default:"4000" help:"Messages in each conversation. Default ${default}."`
-	Changes  int    `default:"500" help:"Changes of presence. Default ${default}."`
-	Rounds   int    `default:"5" help:"Rounds, of which the median counts. Default ${default}."`
-	JSON     bool   `name:"json" help:"Answer in JSON, for scripts."`
+	Stub     bool          `help:"Be the stub, until interrupted."`
+	Nudge    string        `placeholder:"FILE" help:"The binary to measure."`
+	MSNP     int           `name:"msnp" default:"7" placeholder:"N" help:"Protocol version, 2 to 12; from 8 sign-ins use TLS. Default ${default}."`
+	Clients  int           `default:"1000" help:"How many sign in. Default ${default}."`
+	Contacts []int         `default:"1,20" help:"Contacts of each; several are measured one after the other. Default ${default}."`
+	AtOnce   int           `default:"16" help:"Sign-ins at a time. Default ${default}."`
+	Pairs    int           `default:"50" help:"Conversations. Default ${default}."`
+	Flight   int           `default:"16" help:"Messages of a conversation on their way at a time, for the throughput. Default ${default}."`
+	Messages int           `default:"4000" help:"Messages in each conversation. Default ${default}."`
+	Changes  int           `default:"500" help:"Changes of presence. Default ${default}."`
+	Rest     time.Duration `default:"5s" help:"How long a server must have been idle before its memory counts. Default ${default}."`
+	Rounds   int           `default:"5" help:"Rounds, of which the median counts. Default ${default}."`
+	JSON     bool          `name:"json" help:"Answer in JSON, for scripts."`
 	budgets
 }
 
@@ -139,7 +141,7 @@ func (c cli) withContacts(ctx context.Context, contacts int) (report, error) {
 	defer os.RemoveAll(data)
 	r := run{
 		crowd: crowd{c.Clients, contacts}, version: versions[c.MSNP], nudge: c.Nudge, data: data,
-		atOnce: c.AtOnce, pairs: c.Pairs, flight: c.Flight, talk: c.Messages, changes: c.Changes,
+		atOnce: c.AtOnce, pairs: c.Pairs, flight: c.Flight, talk: c.Messages, changes: c.Changes, rest: c.Rest,
 	}
 	if err := r.prepare(ctx); err != nil {
 		return report{}, err

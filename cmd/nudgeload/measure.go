@@ -40,9 +40,10 @@ type run struct {
 	data    string // folder with the accounts
 	atOnce  int    // sign-ins
 	pairs   int
-	flight  int // messages of a pair on their way
-	talk    int // messages of a pair in all
-	changes int // of presence
+	flight  int           // messages of a pair on their way
+	talk    int           // messages of a pair in all
+	changes int           // of presence
+	rest    time.Duration // how long a server must be idle before its memory counts
 }
 
 // prepare makes the accounts.
@@ -96,6 +97,9 @@ func (r run) round(ctx context.Context, start func(context.Context) (*process, e
 		return f, err
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
+	if err := p.settled(r.rest); err != nil {
+		return f, err
+	}
 	idle, err := p.rss()
 	if err != nil {
 		return f, err
@@ -112,7 +116,7 @@ func (r run) round(ctx context.Context, start func(context.Context) (*process, e
 	if err != nil {
 		return f, err
 	}
-	if err := p.settled(); err != nil {
+	if err := p.settled(r.rest); err != nil {
 		return f, err
 	}
 	full, err := p.rss()

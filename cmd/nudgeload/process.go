@@ -51,7 +51,7 @@ func startProcess(ctx context.Context, path string, args ...string) (*process, e
 	}
 	go io.Copy(io.Discard, out) // ends with the process
 	p.dial = direct
-	return p, p.settled()
+	return p, nil
 }
 
 // onCore starts a process that may run on one core only, if there are several.
@@ -129,18 +129,20 @@ func (p *process) rss() (float64, error) {
 	return 0, fmt.Errorf("no VmRSS in /proc/%d/status", p.cmd.Process.Pid)
 }
 
-// settled waits until the server has done next to nothing for half a second.
-func (p *process) settled() error {
-	const look, quiet, little = 50 * time.Millisecond, 10, time.Millisecond
+// settled waits until the server has done next to nothing for so long. What it
+// does seldom and then only for a moment may fall into that time.
+func (p *process) settled(quiet time.Duration) error {
+	const look, little = 50 * time.Millisecond, time.Millisecond
 	last, err := p.cpu()
-	for still, end := 0, time.Now().Add(patience); still < quiet && err == nil; {
+	still, end := time.Duration(0), time.Now().Add(patience+quiet)
+	for still < quiet && err == nil {
 		if time.Now().After(end) {
 			return fmt.Errorf("%s does not come to rest", p.cmd.Path)
 		}
 		time.Sleep(look)
 		before := last
 		if last, err = p.cpu(); last-before < little {
-			still++
+			still += look
 		} else {
 			still = 0
 		}

@@ -72,7 +72,7 @@ type budgets struct {
 	MaxIdleMB       float64   `name:"max-idle-mb" placeholder:"MB" help:"Memory without clients."`
 	MaxClientKB     []float64 `name:"max-client-kb" placeholder:"KB,…" help:"Memory per silent client, for each of --contacts."`
 	MaxLoginRatio   float64   `name:"max-login-ratio" placeholder:"X" help:"Processor time of a sign-in, in that of the stub."`
-	MaxMessageRatio float64   `name:"max-message-ratio" placeholder:"X" help:"Processor time of a message, in that of the stub."`
+	MaxMessageRatio float64   `name:"max-message-ratio" placeholder:"X" help:"Processor time of a message when many are on their way, in that of the stub."`
 	MinRateRatio    float64   `name:"min-rate-ratio" placeholder:"X" help:"Messages a second, in those of the stub."`
 	MaxPresenceMS   float64   `name:"max-presence-ms" placeholder:"MS" help:"Until 99 of 100 contacts have seen a change."`
 }
@@ -89,7 +89,6 @@ func (b budgets) check(rep *report, i int) {
 		most("memory per silent client, kB", rep.Nudge.ClientKB, b.MaxClientKB[i])
 	}
 	most("processor time of a sign-in, in the stub's", rep.Ratio.LoginUS, b.MaxLoginRatio)
-	most("processor time of a message, one at a time, in the stub's", rep.Ratio.MessageOneUS, b.MaxMessageRatio)
 	most("processor time of a message, many, in the stub's", rep.Ratio.MessageUS, b.MaxMessageRatio)
 	most("presence p99, ms", rep.Nudge.PresenceP99, b.MaxPresenceMS)
 	if rep.Ratio.Messages < b.MinRateRatio {
