@@ -1,6 +1,8 @@
 package bridge
 
 import (
+	"cmp"
+	"iter"
 	"slices"
 	"strings"
 
@@ -15,7 +17,7 @@ type account struct {
 	key      string // canonical handle
 	rec      store.Account
 	contacts map[im.Addr]*contact
-	handles  map[string]*contact // by canonical handle
+	handles  map[string]*contact // by canonical handle, where that is not their ID on this box
 	groups   map[uint32]store.Group
 	sessions []*Session
 	chats    int // switchboard sessions it opened
@@ -66,7 +68,9 @@ func (a *account) keep(c *contact) {
 		c.heard = &heard{}
 	}
 	a.contacts[c.addr()] = c
-	a.handles[canonical(c.Handle)] = c
+	if key := canonical(c.Handle); a.contacts[im.Addr{ID: key}] != c {
+		a.handles[key] = c
+	}
 }
 
 func (a *account) forget(c *contact) {
@@ -92,11 +96,39 @@ func (a *account) show(c *contact) im.Person {
 	return im.Person{Addr: im.Addr{Net: c.Net, ID: c.Handle}, Name: name}
 }
 
+// byHandle finds the contact with that canonical handle.
+func (a *account) byHandle(key string) *contact {
+	if c := a.handles[key]; c != nil {
+		return c
+	}
+	return a.contacts[im.Addr{ID: key}]
+}
+
+// sorted yields the contacts by handle.
+func (a *account) sorted() iter.Seq[*contact] {
+	type entry struct {
+		key string
+		c   *contact
+	}
+	all := make([]entry, 0, len(a.contacts))
+	for _, c := range a.contacts {
+		all = append(all, entry{canonical(c.Handle), c})
+	}
+	slices.SortFunc(all, func(x, y entry) int { return cmp.Compare(x.key, y.key) })
+	return func(yield func(*contact) bool) {
+		for _, e := range all {
+			if !yield(e.c) {
+				return
+			}
+		}
+	}
+}
+
 // find looks who up among the contacts: by handle, by GUID, or by the alias that
 // the oldest clients know a foreign contact by (DESIGN.md §4).
 func (a *account) find(who string) *contact {
 	key := canonical(who)
-	if c := a.handles[key]; c != nil {
+	if c := a.byHandle(key); c != nil {
 		return c
 	}
 	if !strings.Contains(key, "@") {

@@ -45,7 +45,7 @@ func (a *account) handleFor(addr im.Addr, name string) string {
 // free says that handle names nobody else and fits.
 func (a *account) free(handle string) bool {
 	return len(handle) <= maxHandle && validHandle(handle) &&
-		a.handles[canonical(handle)] == nil && a.hub.accounts[canonical(handle)] == nil
+		a.byHandle(canonical(handle)) == nil && a.hub.accounts[canonical(handle)] == nil
 }
 
 // mailShape writes a network identifier as an e-mail address: "@bob:example.org"

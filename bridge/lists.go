@@ -80,11 +80,10 @@ func (a *account) lists() Lists {
 	for _, g := range a.groups {
 		ls.Groups = append(ls.Groups, Group(g))
 	}
-	for _, c := range a.contacts {
+	for c := range a.sorted() {
 		ls.Contacts = append(ls.Contacts, Contact{Person: a.show(c), Lists: List(c.Lists), Groups: slices.Clone(c.Groups), GUID: c.GUID, Properties: a.propertiesOf(c)})
 	}
 	slices.SortFunc(ls.Groups, func(x, y Group) int { return cmp.Compare(x.ID, y.ID) })
-	slices.SortFunc(ls.Contacts, func(x, y Contact) int { return cmp.Compare(canonical(x.ID), canonical(y.ID)) })
 	return ls
 }
 

@@ -111,8 +111,8 @@ func (s *Session) SetPresence(p im.Presence, re string) {
 		return
 	}
 	s.ready = true
-	for _, handle := range slices.Sorted(maps.Keys(s.acct.handles)) {
-		s.announce(s.acct.handles[handle], re)
+	for c := range s.acct.sorted() {
+		s.announce(c, re)
 	}
 	s.acct.fetchWaiting()
 	s.sayHidden()
