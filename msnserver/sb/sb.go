@@ -230,7 +230,7 @@ func (s *Seat) say(d *dialect.Dialect, m im.Message, settle func(bool)) {
 	s.alive()
 	who := s.person(m.From)
 	m.At = m.At.Local()
-	var cmds []wire.Command
+	cmds := make([]wire.Command, 0, 1)
 	for _, payload := range d.Render(m, who.Name) {
 		cmds = append(cmds, d.Said(who, payload))
 	}
