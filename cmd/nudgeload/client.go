@@ -125,13 +125,14 @@ func (p place) signIn(v version, number int) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.prove(v, p); err == nil {
+	if err = c.prove(v, p); err == nil {
 		err = c.enter(v)
-	} else {
+	}
+	if err != nil {
 		c.nc.Close()
 		return nil, err
 	}
-	return c, err
+	return c, nil
 }
 
 func (c *client) prove(v version, p place) error {
