@@ -169,8 +169,8 @@ const talkedStep = time.Hour
 
 // talked remembers that the account and c talked. The lock is held.
 func (a *account) talked(c *contact) {
-	if now := time.Now().UTC().Truncate(talkedStep); c.Talked.Before(now) {
-		c.Talked = now
+	if now := time.Now(); now.Sub(c.Talked) >= talkedStep {
+		c.Talked = now.UTC().Truncate(talkedStep)
 		if c.Lists != 0 {
 			a.write(c)
 		}
