@@ -57,7 +57,7 @@ func (a *account) keepFirst(x, y *contact) int {
 	}
 	return cmp.Or(
 		cmp.Compare(class(x), class(y)),
-		y.Talked.Compare(x.Talked),
+		cmp.Compare(y.Talked, x.Talked),
 		cmp.Compare(number(x.Room), number(y.Room)),
 		cmp.Compare(number(len(x.Groups) == 0), number(len(y.Groups) == 0)),
 		cmp.Compare(canonical(x.Handle), canonical(y.Handle)),
@@ -163,14 +163,14 @@ func (s *Session) sayHidden() {
 		a.count(FL), most)})
 }
 
-// talkedStep is how exactly it is kept when somebody was talked to: the disk has
-// more to do than that.
-const talkedStep = time.Hour
+// talkedStep is how exactly it is kept when somebody was talked to, in seconds:
+// the disk has more to do than that.
+const talkedStep = 60 * 60
 
 // talked remembers that the account and c talked. The lock is held.
 func (a *account) talked(c *contact) {
-	if now := time.Now(); now.Sub(c.Talked) >= talkedStep {
-		c.Talked = now.UTC().Truncate(talkedStep)
+	if now := time.Now().Unix(); now-c.Talked >= talkedStep {
+		c.Talked = now - now%talkedStep
 		if c.Lists != 0 {
 			a.write(c)
 		}

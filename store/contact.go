@@ -23,10 +23,10 @@ type Contact struct {
 	Name    string
 	Lists   uint8 // Forward | Allow | …
 	Room    bool
-	Groups  []uint32  // Group.ID
-	GUID    string    // of MSNP10 and later
-	Note    string    // what he wrote with his request
-	Talked  time.Time // last, or near it
+	Groups  []uint32 // Group.ID
+	GUID    string   // of MSNP10 and later
+	Note    string   // what he wrote with his request
+	Talked  int64    // last, or near it: Unix time in seconds, 0 for never
 }
 
 // Group is a contact group of an account.
@@ -92,7 +92,9 @@ func (c Contact) encode() []byte {
 	e.str(5, c.GUID)
 	e.bool(6, c.Room)
 	e.str(7, c.Note)
-	e.time(9, c.Talked)
+	if c.Talked != 0 {
+		e.time(9, time.Unix(c.Talked, 0))
+	}
 	return e
 }
 
@@ -120,7 +122,7 @@ func decodeContact(key, b []byte) (Contact, error) {
 		case 7:
 			c.Note = d.str()
 		case 9:
-			c.Talked = d.time()
+			c.Talked = d.time().Unix()
 		}
 	}
 	return c, d.err

@@ -54,7 +54,7 @@ var (
 		MD5: true, MD5Secret: []byte{0, 1}, Note: "n", Prompt: true, BlockOthers: true, Version: 1 << 40, Child: true, Parent: "p@x", Created: when,
 		Settings: map[string]string{"a": "b", "": "c", "d": ""}, Properties: map[string]string{"PHH": "1"}}
 	fullContact = Contact{Net: "xmpp", ID: "bob@example.org", Handle: "bob@example.org", Name: "Bob", Lists: Forward | Pending, Groups: []uint32{0, 7},
-		GUID: "g", Room: true, Note: "hi", Talked: when}
+		GUID: "g", Room: true, Note: "hi", Talked: when.Unix()}
 	fullGroup = Group{ID: 7, GUID: "g", Name: "Friends"}
 	fullLink  = Link{Account: "alice@hotmail.com", Net: "matrix", Fields: map[string]string{"user": "u"}, Secrets: map[string][]byte{"pw": {1, 2}},
 		Settings: map[string]string{"k": "v"}, Off: "forbidden", Restored: true, Created: when}

@@ -62,9 +62,10 @@ type Conn struct {
 	Greeted  func() // runs when the client has proved who it is; nil for nothing
 	Commands Rate   // how fast it may talk, from Serve on
 
-	limits  Limits
-	pace    pace // reader's
-	unknown int  // reader's: unknown commands so far
+	limits   Limits
+	payloads wire.Payloads // reader's, as what follows
+	pace     pace
+	unknown  int // unknown commands so far
 
 	r     *bufio.Reader
 	state State            // reader's
@@ -326,16 +327,22 @@ func (c *Conn) Enter(s State) { c.state = s }
 // tells the fate of every message that is left. A panic in a handler ends only
 // this connection.
 func Serve[S any](c *Conn, p wire.Payloads, t Table[S], s S, end func()) {
+	c.open(p)
+	err := loop(c, t, s)
+	c.logEnd(err)
+	end()
+	c.finish(c.linger(err))
+}
+
+// open starts the client's time and notes what it may send.
+func (c *Conn) open(p wire.Payloads) {
 	c.mu.Lock()
 	if !c.hungUp {
 		c.Net.SetReadDeadline(time.Now().Add(c.limits.SignIn))
 	}
 	c.mu.Unlock()
 	c.pace = newPace(c.Commands)
-	err := loop(c, p.Limited(c.limits.Line, c.limits.Payload), t, s)
-	c.logEnd(err)
-	end()
-	c.finish(c.linger(err))
+	c.payloads = p.Limited(c.limits.Line, c.limits.Payload)
 }
 
 func (c *Conn) logEnd(err error) {
@@ -350,26 +357,26 @@ func (c *Conn) logEnd(err error) {
 // loop waits for commands. A silent client's goroutine is here: what is on the
 // stack now it costs all the time, so reading and running are calls of their
 // own.
-func loop[S any](c *Conn, p wire.Payloads, t Table[S], s S) error {
+func loop[S any](c *Conn, t Table[S], s S) error {
 	for {
 		if _, err := c.r.Peek(1); err != nil {
 			return c.readEnd(err)
 		}
-		if err := step(c, p, t, s); err != nil {
+		if err := step(c, t, s); err != nil {
 			return err
 		}
 	}
 }
 
 // step reads and runs one command.
-func step[S any](c *Conn, p wire.Payloads, t Table[S], s S) (err error) {
+func step[S any](c *Conn, t Table[S], s S) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("bug: %v\n%s", r, debug.Stack())
 		}
 	}()
 	c.pace.wait()
-	cmd, err := wire.Read(c.r, p)
+	cmd, err := wire.Read(c.r, c.payloads)
 	if err != nil {
 		return c.readEnd(err)
 	}
