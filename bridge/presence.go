@@ -43,8 +43,9 @@ func (h *Hub) presenceMoved(a *account, before im.Presence) {
 	if now == before {
 		return // clients say the same thing twice
 	}
-	if (now.Status == im.Offline) != (before.Status == im.Offline) {
-		h.counted()
+	if here := now.Status != im.Offline; here != a.here {
+		a.here = here
+		h.came(here)
 	}
 	old, seen := seenByOthers(before), seenByOthers(now)
 	for _, watcher := range a.contacts {

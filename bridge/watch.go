@@ -27,11 +27,25 @@ func (h *Hub) counted() {
 	}
 }
 
+// came tells the displays that one more account is here, or one less; to count
+// them all would make a thousand sign-ins cost a million. The lock is held.
+func (h *Hub) came(here bool) {
+	if len(h.watchers) == 0 {
+		return
+	}
+	if here {
+		h.overview.Users++
+	} else {
+		h.overview.Users--
+	}
+	h.display(h.overview)
+}
+
 // count leaves out the links that every account has by itself: nobody made
 // them, and they are always up.
 func (h *Hub) count() (o im.Overview) {
 	for _, a := range h.accounts {
-		if a.shown().Status != im.Offline {
+		if a.here {
 			o.Users++
 		}
 	}
