@@ -123,7 +123,18 @@ func readWhole(c net.Conn) ([]byte, error) {
 func answers(reply, id []byte, q query) bool {
 	end := headerSize + len(q.question)
 	return len(reply) >= end && bytes.Equal(reply[:2], id) && flagsOf(reply)&isResponse != 0 &&
-		binary.BigEndian.Uint16(reply[4:]) == 1 && bytes.EqualFold(reply[headerSize:end], q.question)
+		binary.BigEndian.Uint16(reply[4:]) == 1 && sameQuestion(reply[headerSize:end], q.question)
+}
+
+// sameQuestion compares questions of one length; a name may be spelled in capitals.
+func sameQuestion(a, b []byte) bool {
+	name := len(a) - 4 // kind and class follow
+	for i := range name {
+		if lower(a[i]) != lower(b[i]) {
+			return false
+		}
+	}
+	return bytes.Equal(a[name:], b[name:])
 }
 
 // restore makes of the upstream's answer the client's: under its id, and with the

@@ -101,17 +101,23 @@ func parseName(msg []byte) (name string, end int, err error) {
 			text = append(text, '.')
 		}
 		for _, b := range msg[i : i+n] {
-			switch {
-			case 'A' <= b && b <= 'Z':
-				b += 'a' - 'A'
-			case b == '.': // no border between words: it must not look like one
+			if b == '.' { // no border between words: it must not look like one
 				b = 0xff
 			}
-			text = append(text, b)
+			text = append(text, lower(b))
 		}
 		i += n
 	}
 	return "", 0, errForm
+}
+
+// lower is a letter of a name in lower case. Only ASCII letters have two cases
+// there (RFC 4343).
+func lower(b byte) byte {
+	if 'A' <= b && b <= 'Z' {
+		return b + 'a' - 'A'
+	}
+	return b
 }
 
 // opcode is what the client wants; 0 is to ask.
