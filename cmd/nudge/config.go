@@ -103,7 +103,7 @@ func (c *config) options() []option {
 		{"msn", &c.MSN, addrWrong},
 		{"http", &c.HTTP, addrWrong},
 		{"https", &c.HTTPS, addrOrOffWrong},
-		{"names", &c.Names, namesWrong},
+		{"names", &c.Names, addrOrOffWrong},
 		{"log", &c.Log, levelWrong},
 	}
 }
@@ -169,13 +169,6 @@ func addrOrOffWrong(v string) string {
 		return ""
 	}
 	return addrWrong(v)
-}
-
-func namesWrong(v string) string {
-	if v == off {
-		return ""
-	}
-	return "can't be: the name server is not in this build; only off is"
 }
 
 func levelWrong(v string) string {

@@ -27,9 +27,11 @@ func holder(addr string) string {
 		return nobody
 	}
 	sockets := map[string]bool{}
-	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+	for table, state := range map[string]string{
+		"/proc/net/tcp": tcpListens, "/proc/net/tcp6": tcpListens, "/proc/net/udp": udpListens, "/proc/net/udp6": udpListens,
+	} {
 		if f, err := os.Open(table); err == nil {
-			listening(bufio.NewScanner(f), uint16(port), sockets)
+			listening(bufio.NewScanner(f), state, uint16(port), sockets)
 			f.Close()
 		}
 	}
@@ -46,13 +48,18 @@ func holder(addr string) string {
 	return nobody
 }
 
-// listening adds the sockets of a table of the kernel that listen on port, as
-// the links in /proc/PID/fd name them.
-func listening(lines *bufio.Scanner, port uint16, sockets map[string]bool) {
-	const listen = "0A"
+// States of sockets that take from anybody, in tables of the kernel.
+const (
+	tcpListens = "0A"
+	udpListens = "07"
+)
+
+// listening adds the sockets of a table of the kernel that are in a state on port,
+// as the links in /proc/PID/fd name them.
+func listening(lines *bufio.Scanner, state string, port uint16, sockets map[string]bool) {
 	for lines.Scan() {
 		f := strings.Fields(lines.Text())
-		if len(f) < 10 || f[3] != listen {
+		if len(f) < 10 || f[3] != state {
 			continue
 		}
 		_, local, _ := strings.Cut(f[1], ":")

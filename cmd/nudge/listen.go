@@ -62,25 +62,35 @@ func (p port) open() (door, error) {
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil && p.asked == "" && p.fallback != "" {
-		why := "is used by " + holder(addr)
-		if errors.Is(err, os.ErrPermission) {
-			why = "needs the right to use it (root, or the capability CAP_NET_BIND_SERVICE)"
-		}
-		note = fmt.Sprintf("port %s %s; old clients look for %s only", p.standard[1:], why, p.standard[1:])
+		note = fmt.Sprintf("port %s %s; old clients look for %s only", p.standard[1:], whyNot(err, addr), p.standard[1:])
 		l, err = net.Listen("tcp", p.fallback)
 	}
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		err = fmt.Errorf("port %s (%s) is used by %s; stop that one, or choose another address with --%s", addr, p.name, holder(addr), p.name)
-	case errors.Is(err, os.ErrPermission):
-		err = fmt.Errorf("there is no right to use %s for %s: run as root or choose a port above 1023 with --%s", addr, p.name, p.name)
-	case err != nil:
-		err = fmt.Errorf("%s can't listen on %s: %w", p.name, addr, err)
-	}
 	if err != nil {
-		return door{}, err
+		return door{}, cantListen(p.name, addr, err)
 	}
 	return door{l, control.Listener{Name: p.name, Addr: l.Addr().String(), Note: note}}, nil
+}
+
+// whyNot says why addr, a standard port, can't be had; its number goes before.
+func whyNot(err error, addr string) string {
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		return "needs the right to use it (root, or the capability CAP_NET_BIND_SERVICE)"
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "is used by " + holder(addr)
+	}
+	return "can't be used (" + err.Error() + ")"
+}
+
+// cantListen is the error for a port that was asked for, or must be had.
+func cantListen(name, addr string, err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("port %s (%s) is used by %s; stop that one, or choose another address with --%s", addr, name, holder(addr), name)
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("there is no right to use %s for %s: run as root or choose a port above 1023 with --%s", addr, name, name)
+	}
+	return fmt.Errorf("%s can't listen on %s: %w", name, addr, err)
 }
 
 // lanAddresses are the addresses by which other machines of the home network

@@ -133,7 +133,7 @@ func TestSystemdHearsHowTheBoxIs(t *testing.T) {
 
 // TestNoSignOfLifeWithoutAProof stops one half of the box after the other.
 func TestNoSignOfLifeWithoutAProof(t *testing.T) {
-	s, err := start(config{Data: t.TempDir(), MSN: "127.0.0.1:0", HTTP: "127.0.0.1:0", HTTPS: off}, newLog(t.Output(), slog.LevelInfo), nil)
+	s, err := start(config{Data: t.TempDir(), MSN: "127.0.0.1:0", HTTP: "127.0.0.1:0", HTTPS: off, Names: off}, newLog(t.Output(), slog.LevelInfo), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +170,7 @@ func TestButton(t *testing.T) {
 	m := newMachine(t.Output(), config{}, nil)
 	defer m.close()
 	m.pair() // nothing to pair with yet
-	s, err := start(config{Data: t.TempDir(), MSN: "127.0.0.1:0", HTTP: "127.0.0.1:0", HTTPS: off}, m.log, m.panel)
+	s, err := start(config{Data: t.TempDir(), MSN: "127.0.0.1:0", HTTP: "127.0.0.1:0", HTTPS: off, Names: off}, m.log, m.panel)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"nudge/cmd/nudge/control"
 	"nudge/msnserver"
 	"nudge/msnserver/front"
+	"nudge/msnserver/names"
 )
 
 // serveCmd runs the box.
@@ -23,7 +24,7 @@ type serveCmd struct {
 	MSN   string `name:"msn" placeholder:"ADDR" help:"Where old clients sign in and chat; default :1863."`
 	HTTP  string `name:"http" placeholder:"ADDR" help:"Passport log-in without TLS, and MSN over HTTP; default :80, or :8080."`
 	HTTPS string `name:"https" placeholder:"ADDR|off" help:"The same with TLS; default :443, or :8443."`
-	Names string `placeholder:"ADDR|off" help:"Name server for the old clients' host names; only off in this build."`
+	Names string `placeholder:"ADDR|off" help:"Name server that leads old PCs here; default :53 when it can be had."`
 	Log   string `placeholder:"LEVEL" help:"debug, info, warn or error; default info."`
 }
 
@@ -90,6 +91,7 @@ type server struct {
 	control *control.Server
 	msn     *msnserver.Server
 	cert    *front.Certificate // nil without HTTPS
+	names   *names.Server      // nil when it is off
 	hurry   context.CancelFunc // ends settling down
 	clock   *clock
 	began   time.Time
@@ -113,6 +115,12 @@ func start(conf config, log *slog.Logger, lights control.Lights) (*server, error
 		return nil, errors.Join(err, closeBox(ctx, box))
 	}
 	doors, err := openPorts(conf)
+	var lan nameDoors
+	if err == nil {
+		if lan, err = openNames(conf.Names, ":53"); err != nil {
+			closePorts(doors)
+		}
+	}
 	if err != nil {
 		return nil, errors.Join(err, s.control.Close(ctx), closeBox(ctx, box))
 	}
@@ -125,6 +133,7 @@ func start(conf config, log *slog.Logger, lights control.Lights) (*server, error
 	for _, p := range ports(conf) {
 		box.Listeners = append(box.Listeners, doors[p.name].about)
 	}
+	s.leadHere(lan, host)
 	s.control.Start()
 	box.Hub.Start()
 	for name, answer := range map[string]func(net.Listener) error{
@@ -170,6 +179,9 @@ func (s *server) answer(name string, serve func(net.Listener) error, d door) {
 // links and puts everything on disk.
 func (s *server) stop(ctx context.Context) error {
 	s.hurry()
+	if s.names != nil {
+		s.names.Close()
+	}
 	drain, cancel := context.WithTimeout(ctx, drainTime)
 	defer cancel()
 	err := s.msn.Shutdown(drain)
@@ -200,7 +212,7 @@ func (s *server) greet(ctx context.Context, out io.Writer) {
 	fmt.Fprint(w, "\n\n")
 	fmt.Fprintf(w, "address\t%s\tfor messenger.hotmail.com and the other names the old PCs look for\n", s.address(ctx))
 	for _, l := range s.box.Listeners {
-		fmt.Fprintf(w, "%s\t%s\t%s\n", l.Name, l.Addr, l.Note)
+		fmt.Fprintf(w, "%s\t%s\t%s\n", l.Name, dash(l.Addr), l.Note)
 	}
 	fmt.Fprintf(w, "data folder\t%s\n\n", s.conf.Data)
 	if users := s.box.Hub.AccountList(); len(users) == 0 {

@@ -26,7 +26,7 @@ type running struct {
 	stop  func() result
 }
 
-var portLine = regexp.MustCompile(`^(msn|http|https) +(127\.0\.0\.1:\d+)`)
+var portLine = regexp.MustCompile(`^(msn|http|https|names|netbios|llmnr) +(127\.0\.0\.1:\d+)`)
 
 // serve runs nudge on free ports until stop, which is called in any case.
 func serve(t *testing.T, dir string, args ...string) *running {
@@ -35,7 +35,7 @@ func serve(t *testing.T, dir string, args ...string) *running {
 	read, write := io.Pipe()
 	var errs bytes.Buffer
 	done := make(chan int)
-	args = append([]string{"--data", dir, "--msn", "127.0.0.1:0", "--http", "127.0.0.1:0", "--https", "127.0.0.1:0"}, args...)
+	args = append([]string{"--data", dir, "--msn", "127.0.0.1:0", "--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--names", "127.0.0.1:0"}, args...)
 	go func() {
 		code := run(ctx, args, strings.NewReader(""), write, &errs)
 		write.Close()
@@ -69,7 +69,7 @@ func serve(t *testing.T, dir string, args ...string) *running {
 func TestServe(t *testing.T) {
 	dir := t.TempDir()
 	r := serve(t, dir)
-	if len(r.ports) != 3 {
+	if len(r.ports) != 6 {
 		t.Fatalf("ports %v, %+v", r.ports, r.stop())
 	}
 	nudge(t, "", "--data", dir, "user", "add", "alice@hotmail.com", "--password", "sesame", "--md5").want(t, exitOK)
@@ -80,9 +80,9 @@ func TestServe(t *testing.T) {
 	nudge(t, "pass\n", "--data", dir, "backup", file, "--passphrase-stdin").want(t, exitOK)
 	nudge(t, "pass\n", "--data", dir, "restore", file, "--passphrase-stdin").want(t, exitFailed, "a box runs in")
 
-	other := nudge(t, "", "--data", dir, "--msn", "127.0.0.1:0", "--http", "127.0.0.1:0", "--https", "off")
+	other := nudge(t, "", "--data", dir, "--msn", "127.0.0.1:0", "--http", "127.0.0.1:0", "--https", "off", "--names", "off")
 	other.want(t, exitConfig, "nudge: "+dir)
-	other = nudge(t, "", "--data", t.TempDir(), "--msn", r.ports["msn"], "--http", "127.0.0.1:0", "--https", "off")
+	other = nudge(t, "", "--data", t.TempDir(), "--msn", r.ports["msn"], "--http", "127.0.0.1:0", "--https", "off", "--names", "off")
 	other.want(t, exitFailed, "port "+r.ports["msn"]+" (msn) is used by nudge.test (process ")
 
 	r.stop().want(t, exitOK, "Nudge ")
@@ -102,14 +102,13 @@ func TestServe(t *testing.T) {
 }
 
 func TestServeRefuses(t *testing.T) {
-	free := []string{"--msn", "127.0.0.1:0", "--http", "127.0.0.1:0", "--https", "off"}
+	free := []string{"--msn", "127.0.0.1:0", "--http", "127.0.0.1:0", "--https", "off", "--names", "off"}
 	dir := t.TempDir()
 	file := filepath.Join(dir, store.File)
 	if err := os.WriteFile(file, []byte("no database at all"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	nudge(t, "", append(free, "--data", dir)...).want(t, exitConfig, "nudge: "+file)
-	nudge(t, "", append(free, "--data", t.TempDir(), "--names", ":53")...).want(t, exitConfig, "not in this build")
 	nudge(t, "", "--msn", "nowhere", "--data", t.TempDir()).want(t, exitConfig, "--msn: ")
 	conf := filepath.Join(t.TempDir(), "nudge.toml")
 	if err := os.WriteFile(conf, []byte("port = 1863"), 0o600); err != nil {
@@ -156,7 +155,7 @@ func (sink) Deliver(_ im.Event, settle func(bool)) {
 // box on an empty folder works with it.
 func TestBackupUnderLoad(t *testing.T) {
 	dir := t.TempDir()
-	s, err := start(config{Data: dir, MSN: "127.0.0.1:0", HTTP: "127.0.0.1:0", HTTPS: off}, newLog(t.Output(), slog.LevelWarn), nil)
+	s, err := start(config{Data: dir, MSN: "127.0.0.1:0", HTTP: "127.0.0.1:0", HTTPS: off, Names: off}, newLog(t.Output(), slog.LevelWarn), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -78,7 +78,7 @@ func printStatus(w io.Writer, s control.Status) {
 		fmt.Fprintf(w, "address\t%s\n", s.Address)
 	}
 	for _, l := range s.Listeners {
-		fmt.Fprintf(w, "%s\t%s\t%s\n", l.Name, l.Addr, l.Note)
+		fmt.Fprintf(w, "%s\t%s\t%s\n", l.Name, dash(l.Addr), l.Note)
 	}
 	if s.Lights != "" {
 		fmt.Fprintf(w, "lights\t%s\n", s.Lights)

@@ -79,7 +79,7 @@ func (r run) prepare(ctx context.Context) error {
 // startNudge and startStub are the two servers.
 func (r run) startNudge(ctx context.Context) (*process, error) {
 	const anyPort = "127.0.0.1:0"
-	return startProcess(ctx, r.nudge, "serve", "--data", r.data, "--msn", anyPort, "--http", anyPort, "--https", anyPort, "--log", "warn")
+	return startProcess(ctx, r.nudge, "serve", "--data", r.data, "--msn", anyPort, "--http", anyPort, "--https", anyPort, "--names", "off", "--log", "warn")
 }
 
 func (r run) startStub(ctx context.Context) (*process, error) {

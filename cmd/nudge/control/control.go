@@ -33,7 +33,8 @@ import (
 )
 
 // Config is what a Box acts on and tells about. Hub, Listeners, SignInChanged,
-// Troubled and Reach may be filled in after New, before the first call.
+// Troubled, Reach and NamesUpstream may be filled in after New, before the first
+// call.
 type Config struct {
 	Hub       *bridge.Hub
 	Store     *store.DB
@@ -55,12 +56,15 @@ type Config struct {
 	// is now; nil: it is not known.
 	Reach  func() string
 	Lights Lights // nil: none
+	// NamesUpstream tells how the name server's last question to its upstream
+	// failed; nil: there is no name server.
+	NamesUpstream func() error
 }
 
-// Listener is one port that the box listens on.
+// Listener is one port that the box listens on, or would.
 type Listener struct {
-	Name string `json:"name"` // msn, http, https
-	Addr string `json:"addr"`
+	Name string `json:"name"`           // msn, http, https, names, netbios, llmnr
+	Addr string `json:"addr"`           // "" when it could not be had; then Note says why and what to do
 	Note string `json:"note,omitempty"` // what a person must know about it
 }
 
@@ -75,6 +79,9 @@ type Box struct {
 func New(c Config) *Box {
 	if c.SignInChanged == nil {
 		c.SignInChanged = func(string) {}
+	}
+	if c.NamesUpstream == nil {
+		c.NamesUpstream = func() error { return nil }
 	}
 	return &Box{Config: c, started: time.Now()}
 }

@@ -71,6 +71,11 @@ func (b *Box) doctor(ctx context.Context, _ Done) ([]Check, error) {
 		}
 		checks = append(checks, c)
 	}
+	names, err := b.checkNames(ctx)
+	if err != nil {
+		return nil, err
+	}
+	checks = append(checks, names...)
 	pcs, err := b.checkPCs(ctx)
 	return append(checks, pcs...), err
 }
@@ -128,7 +133,10 @@ func (b *Box) checkPorts() []Check {
 	var checks []Check
 	for _, l := range b.Listeners {
 		c := Check{"port " + l.Name, Good, "listens on " + l.Addr}
-		if l.Note != "" {
+		switch {
+		case l.Addr == "":
+			c.Verdict, c.Text = Warn, l.Note
+		case l.Note != "":
 			c.Verdict, c.Text = Warn, c.Text+": "+l.Note
 		}
 		checks = append(checks, c)

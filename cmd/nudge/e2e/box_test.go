@@ -35,6 +35,7 @@ var boxBinary = sync.OnceValues(func() (string, error) {
 type box struct {
 	Dir              string
 	MSN, HTTP, HTTPS string
+	Names            string // where its name server is to listen, "off" nowhere
 
 	binary string
 	proc   *process
@@ -58,6 +59,7 @@ func prepareBox(t testing.TB) *box {
 	b := &box{
 		Dir: filepath.Join(dir, "data"), binary: binary,
 		MSN: loopback(freePort()), HTTP: loopback(freePort()), HTTPS: loopback(freePort()),
+		Names: "off",
 	}
 	check(t, os.Mkdir(b.Dir, 0o700))
 	return b
@@ -83,7 +85,7 @@ func (b *box) run(t testing.TB) {
 // Start runs the box and waits until it takes clients.
 func (b *box) Start() (err error) {
 	b.proc, err = spawn(filepath.Dir(b.Dir), "nudge", nil, b.binary, "serve", "--data", b.Dir,
-		"--msn", b.MSN, "--http", b.HTTP, "--https", b.HTTPS, "--names", "off")
+		"--msn", b.MSN, "--http", b.HTTP, "--https", b.HTTPS, "--names", b.Names)
 	if err != nil {
 		return err
 	}
