@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"sync"
 	"time"
 )
 
@@ -100,8 +99,7 @@ func (s *Server) dns(msg []byte, peer, own netip.Addr) (q query, reply []byte, u
 		return q, q.reply(flags | codeRefused), upstream
 	}
 	s.noteModern(q.name, peer)
-	rules := sync.OnceValue(s.conf.Rules)
-	if h, ours := s.leadsHere(q.name, peer, rules); ours {
+	if h, ours := s.leadsHere(q.name, peer); ours {
 		flags |= authoritative
 		if q.kind != kindA && q.kind != kindAny || !own.Is4() {
 			return q, q.reply(flags), upstream // the name exists, but has no such record
@@ -115,7 +113,7 @@ func (s *Server) dns(msg []byte, peer, own netip.Addr) (q query, reply []byte, u
 		}
 		return q, q.address(flags, ttl, own.As4()), upstream
 	}
-	if upstream = rules().Upstream; !upstream.IsValid() || q.kind >= kindMeta {
+	if upstream = s.conf.Rules().Upstream; !upstream.IsValid() || q.kind >= kindMeta {
 		return q, q.reply(flags | codeRefused), netip.AddrPort{}
 	}
 	return q, nil, upstream

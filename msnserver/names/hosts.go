@@ -126,15 +126,15 @@ func (s *Server) isBox(name string) bool {
 }
 
 // leadsHere tells whether a name stands for this box, asked by peer, and what for.
-func (s *Server) leadsHere(name string, peer netip.Addr, rules func() Rules) (host, bool) {
+func (s *Server) leadsHere(name string, peer netip.Addr) (host, bool) {
 	h, known := lookup(name)
 	switch {
 	case !known:
 		return h, s.isBox(name)
 	case h.guard == listed:
-		return h, contains(rules().Guarded, peer) && !s.isModern(peer)
+		return h, contains(s.conf.Rules().Guarded, peer) && !s.isModern(peer)
 	case h.guard == patched:
-		return h, rules().Patched
+		return h, s.conf.Rules().Patched
 	}
 	return h, true
 }

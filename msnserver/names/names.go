@@ -40,7 +40,7 @@ import (
 type Config struct {
 	// Hosts are what the box is called, without a domain, such as NUDGE.
 	Hosts []string
-	// Rules are those of the moment. It is asked at most once for a question.
+	// Rules are those of the moment, asked for when a question depends on them.
 	Rules func() Rules
 	// Asked is told that a PC was given our address for the messenger server's
 	// name or, with login, for that of a log-in server.
@@ -60,13 +60,14 @@ type Rules struct {
 
 // Server answers. Make one with New.
 type Server struct {
-	conf    Config
-	hosts   []string // in lower case
-	sources sources
-	modern  modern
-	ctx     context.Context
-	cancel  context.CancelFunc
-	work    sync.WaitGroup
+	conf      Config
+	hosts     []string // in lower case
+	netbios16 []string // the same as NetBIOS names
+	sources   sources
+	modern    modern
+	ctx       context.Context
+	cancel    context.CancelFunc
+	work      sync.WaitGroup
 
 	mu     sync.Mutex
 	closed bool
@@ -84,7 +85,7 @@ func New(c Config) *Server {
 	s := &Server{conf: c, open: map[io.Closer]struct{}{}}
 	for _, h := range c.Hosts {
 		if h = strings.ToLower(h); h != "" && !slices.Contains(s.hosts, h) {
-			s.hosts = append(s.hosts, h)
+			s.hosts, s.netbios16 = append(s.hosts, h), append(s.netbios16, netbiosNames(h)...)
 		}
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())

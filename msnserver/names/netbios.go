@@ -1,17 +1,17 @@
 package names
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
 // The last of a NetBIOS name's 16 bytes says what of a machine it names.
 const (
-	suffixMachine byte = 0x00
-	suffixFiles   byte = 0x20 // what some programs ask for instead
+	suffixMachine = 0x00
+	suffixFiles   = 0x20 // what some programs ask for instead
 )
 
 const (
@@ -33,10 +33,7 @@ func (s *Server) netbios(msg []byte, own netip.Addr) []byte {
 	if err != nil {
 		return nil
 	}
-	known := false
-	for _, n := range s.netbiosNames() {
-		known = known || n == name
-	}
+	known := slices.Contains(s.netbios16, name)
 	var data []byte
 	switch {
 	case q.kind == kindNetBIOS && known:
@@ -52,24 +49,20 @@ func (s *Server) netbios(msg []byte, own netip.Addr) []byte {
 	return appendRecord(b, q.kind, netbiosTTL, data)
 }
 
-// netbiosNames are the names of the box: each host with each suffix.
-func (s *Server) netbiosNames() (all []string) {
-	for _, h := range s.hosts {
-		h = strings.ToUpper(h[:min(len(h), netbiosSize-1)])
-		h += strings.Repeat(" ", netbiosSize-1-len(h))
-		all = append(all, h+string(suffixMachine), h+string(suffixFiles))
-	}
-	return all
+// netbiosNames are the names of a host: with each suffix.
+func netbiosNames(host string) []string {
+	host = strings.ToUpper(host[:min(len(host), netbiosSize-1)])
+	host += strings.Repeat(" ", netbiosSize-1-len(host))
+	return []string{host + string(rune(suffixMachine)), host + string(rune(suffixFiles))}
 }
 
 // nodeStatus lists the box's names (RFC 1002 4.2.18).
 func (s *Server) nodeStatus() []byte {
-	names := s.netbiosNames()
-	b := []byte{byte(len(names))}
-	for _, n := range names {
+	b := []byte{byte(len(s.netbios16))}
+	for _, n := range s.netbios16 {
 		b = binary.BigEndian.AppendUint16(append(b, n...), nodeActive)
 	}
-	return append(b, bytes.Repeat([]byte{0}, statsSize)...)
+	return append(b, make([]byte, statsSize)...)
 }
 
 var errNetBIOS = errors.New("it is no NetBIOS name")
