@@ -100,7 +100,7 @@ func TestSystemdHearsHowTheBoxIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	write("log = 'debug'\nnames = 'off'")
+	write("log = 'debug'\n[limits]\nmembers_per_conversation = 7")
 	hup := func() {
 		t.Helper()
 		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
@@ -124,7 +124,7 @@ func TestSystemdHearsHowTheBoxIs(t *testing.T) {
 	got := r.stop()
 	bus.hears("STOPPING=1")
 	got.want(t, exitOK)
-	for _, words := range []string{`level=DEBUG msg="owner's call"`, `waits for the next start" keys=names`, "stays as it was", `log: \"loud\" is no level`} {
+	for _, words := range []string{`level=DEBUG msg="owner's call"`, `waits for the next start" keys=limits`, "stays as it was", `log: \"loud\" is no level`} {
 		if !strings.Contains(got.err, words) {
 			t.Errorf("the log lacks %s:\n%s", words, got.err)
 		}

@@ -3,6 +3,7 @@ package names
 import (
 	"bytes"
 	"encoding/binary"
+	"io"
 	"net"
 	"net/netip"
 	"strings"
@@ -35,15 +36,15 @@ func (u *upstream) how() (udp func([]byte) [][]byte, tcp func([]byte) []byte) {
 
 func startUpstream(t *testing.T, u *upstream) netip.AddrPort {
 	t.Helper()
-	pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	var pc net.PacketConn
+	l := pair(t, func() (net.Addr, io.Closer, error) {
+		var err error
+		if pc, err = net.ListenPacket("udp4", "127.0.0.1:0"); err != nil {
+			return nil, nil, err
+		}
+		return pc.LocalAddr(), pc, nil
+	})
 	u.addr = netip.MustParseAddrPort(pc.LocalAddr().String())
-	l, err := net.Listen("tcp4", u.addr.String())
-	if err != nil {
-		t.Fatal(err)
-	}
 	var wg sync.WaitGroup
 	t.Cleanup(func() { pc.Close(); l.Close(); wg.Wait() })
 	wg.Go(func() {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -89,15 +90,18 @@ func run(t *testing.T, host string, r Rules, change func(*Config)) running {
 	t.Helper()
 	s, _ := newServer(t, r, change)
 	sock := make([]*Socket, 3)
-	for i, listen := range []func(string) (*Socket, error){Listen, ListenBroadcast, ListenLLMNR} {
+	tcp := pair(t, func() (net.Addr, io.Closer, error) {
 		var err error
-		if sock[i], err = listen(host + ":0"); err != nil {
+		if sock[0], err = Listen(host + ":0"); err != nil {
+			return nil, nil, err
+		}
+		return sock[0].Addr(), sock[0], nil
+	})
+	for i, listen := range []func(string) (*Socket, error){ListenBroadcast, ListenLLMNR} {
+		var err error
+		if sock[i+1], err = listen(host + ":0"); err != nil {
 			t.Fatal(err)
 		}
-	}
-	tcp, err := net.Listen("tcp4", sock[0].Addr().String())
-	if err != nil {
-		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
 	for _, serve := range []func() error{
@@ -116,6 +120,25 @@ func run(t *testing.T, host string, r Rules, change func(*Config)) running {
 		return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port)
 	}
 	return running{s, at(0), at(1), at(2)}
+}
+
+// pair opens a UDP port and the same over TCP, where another program may be.
+func pair(t *testing.T, udp func() (net.Addr, io.Closer, error)) net.Listener {
+	t.Helper()
+	for {
+		at, c, err := udp()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := net.Listen("tcp4", at.String())
+		if err == nil {
+			return l
+		}
+		c.Close()
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			t.Fatal(err)
+		}
+	}
 }
 
 // question makes a query.
