@@ -27,17 +27,17 @@ func keepSmall(ctx context.Context) {
 	look := time.NewTicker(restTime)
 	defer look.Stop()
 	var before, given uint64
-	for {
+	for first := true; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-look.C:
 		}
 		now := allocated()
-		if now-before < atRest && now-given > worth {
+		if now-before < atRest && (first || now-given > worth) {
 			giveBack()
 			now = allocated()
-			given = now
+			first, given = false, now
 		}
 		before = now
 	}
