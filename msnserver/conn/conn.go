@@ -72,14 +72,15 @@ type Conn struct {
 	d     *dialect.Dialect // reader's until signed in, then constant
 
 	mu      sync.Mutex
-	out     *queue  // not yet taken by the writer; nil when there is nothing
-	sent    int     // bytes written since the beginning
-	proofs  []proof // written, waiting for their second to pass
-	writing bool    // a writer runs
-	hungUp  bool    // nothing more is queued; the writer closes when it is done
-	closed  bool    // the socket is closed
-	over    bool    // Serve is at its end: a settle can only fail
-	failed  []func(bool)
+	out     *queue       // not yet taken by the writer; nil when there is nothing
+	sent    int          // bytes written since the beginning
+	proofs  []proof      // written, waiting for their second to pass
+	writing bool         // a writer runs
+	hungUp  bool         // nothing more is queued; the writer closes when it is done
+	closed  bool         // the socket is closed
+	over    bool         // Serve is at its end: a settle can only fail
+	failed  []func(bool) // written in vain
+	refused []func(bool) // came after the end: younger than what is in out
 	timer   *time.Timer
 	limit   time.Time // the writer's: when its Write ends at the latest
 	writer  sync.WaitGroup
@@ -153,7 +154,7 @@ func (c *Conn) SendSettled(settle func(bool), cmds ...wire.Command) {
 	}
 	if c.closed || c.hungUp {
 		if settle != nil {
-			c.failed = append(c.failed, settle)
+			c.refused = append(c.refused, settle)
 		}
 		return
 	}
@@ -387,7 +388,8 @@ func (c *Conn) finish(read int) {
 			left = append(left, m.settle)
 		}
 	}
-	c.failed, c.proofs, c.out = nil, nil, nil
+	left = append(left, c.refused...)
+	c.failed, c.refused, c.proofs, c.out = nil, nil, nil, nil
 	c.mu.Unlock()
 	c.proving.Wait()
 	for _, settle := range proved {

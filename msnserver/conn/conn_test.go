@@ -267,3 +267,28 @@ func TestPeacefulEndProves(t *testing.T) {
 		})
 	}
 }
+
+// What a client did not get fails in the order in which it was sent: messages
+// are kept for it in that order.
+func TestFailuresKeepTheirOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _, done := serve(t, io.Discard)
+		var failed []int
+		send := func(n int) {
+			s.c.SendSettled(func(ok bool) {
+				if !ok {
+					failed = append(failed, n)
+				}
+			}, wire.Line("ECO", "x"))
+		}
+		send(1)
+		synctest.Wait() // it is being written, to a client that does not read
+		send(2)
+		s.c.Close()
+		send(3)
+		<-done
+		if len(failed) != 3 || failed[0] != 1 || failed[1] != 2 || failed[2] != 3 {
+			t.Errorf("they fail in the order %v", failed)
+		}
+	})
+}
