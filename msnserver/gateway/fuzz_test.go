@@ -140,9 +140,13 @@ func (p *play) do(op byte) {
 	}
 }
 
+// pollTime is how often official clients poll (MSNP.md E).
+const pollTime = 2 * time.Second
+
 // check fetches what is left and compares.
 func (p *play) check() {
 	for range 20 {
+		time.Sleep(pollTime) // else requests that were given up overtake these all the time
 		p.took(p.w.ask(p.poll(), ""))
 	}
 	synctest.Wait()
