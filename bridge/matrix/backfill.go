@@ -28,7 +28,9 @@ const (
 // It begins at next, behind the timeline, and goes back further than since: a
 // server that pages by depth in the room's graph (Dendrite) leaves out, at the
 // edge of a page, all but one of the events that were sent at the same time. For
-// the same reason pages are large. What comes again here is dropped.
+// the same reason pages are large, and their limit is in the filter as well: that
+// server makes 100 of a larger one in the query alone. What comes again here is
+// dropped.
 func (l *link) backfill(ctx context.Context, r id.RoomID, said evts, next, since string, entered bool) (older evts, cut string, err error) {
 	limit := l.number("history", 500)
 	from, to := next, l.trail.before(since)
@@ -90,7 +92,7 @@ func (l *link) began(e *evt) bool {
 
 // history does one GET /rooms/{room}/messages, newest first.
 func (l *link) history(ctx context.Context, r id.RoomID, from, to string, limit int, h *historyPage) error {
-	query := map[string]string{"dir": "b", "from": from, "limit": fmt.Sprint(limit), "filter": filterHistory}
+	query := map[string]string{"dir": "b", "from": from, "limit": fmt.Sprint(limit), "filter": fmt.Sprintf(filterHistory, limit)}
 	if to != "" {
 		query["to"] = to
 	}

@@ -40,6 +40,10 @@ type homeserver struct {
 	seen   []request
 	mute   chan struct{} // not nil: nothing is answered until it is closed
 	conns  map[net.Conn]bool
+
+	// pagesByDepth: as Dendrite, history loses what is at the edge of a page, and
+	// only the filter's limit makes pages large.
+	pagesByDepth bool
 }
 
 type hsUser struct {
@@ -554,14 +558,22 @@ func (h *homeserver) messages(w http.ResponseWriter, r *http.Request, rm *hsRoom
 	q := r.URL.Query()
 	limit, _ := strconv.Atoi(q.Get("limit"))
 	from, to := position(q.Get("from")), position(q.Get("to"))
+	size := min(limit, 10) // smaller pages than asked for, as servers may
+	var filter struct{ Limit int }
+	if json.Unmarshal([]byte(q.Get("filter")), &filter); h.pagesByDepth && filter.Limit > 0 {
+		size = filter.Limit
+	}
 	var page historyPage
 	for i := len(rm.events) - 1; i >= 0; i-- {
 		e := rm.events[i]
 		if e.pos > from || e.pos <= to {
 			continue
 		}
-		if len(page.Chunk) == min(limit, 10) { // smaller pages than asked for, as servers may
+		if len(page.Chunk) == size {
 			page.End = token(e.pos)
+			if h.pagesByDepth {
+				page.End = token(e.pos - 1)
+			}
 			break
 		}
 		page.Chunk = append(page.Chunk, e.evt)

@@ -132,6 +132,24 @@ func TestGapIsFilled(t *testing.T) {
 	}
 }
 
+// TestNothingIsLostBetweenPages is against a server that pages by depth: between
+// two pages it loses events, and only a limit in the filter makes its pages large.
+func TestNothingIsLostBetweenPages(t *testing.T) {
+	w := newWorld(t)
+	w.pagesByDepth = true
+	l := w.connect()
+	l.Close()
+	var want []string
+	for i := range 120 {
+		want = append(want, fmt.Sprint("missed ", i))
+		w.say(id.RoomID(w.room), id.UserID(w.bob), want[i])
+	}
+	w.restart(l)
+	if got := texts(w.host.all()); !slices.Equal(got, want) {
+		t.Errorf("%d messages before Up, want all 120 in order: %q", len(got), got)
+	}
+}
+
 func TestGapIsCut(t *testing.T) {
 	for name, c := range map[string]struct {
 		history string

@@ -109,7 +109,7 @@ const stateTypes = `"m.room.create","m.room.name","m.room.canonical_alias","m.ro
 // Filters (client-server API, filtering), small for the sake of a Pi: members
 // only when they speak, and for the first sync of an account one event a room.
 const (
-	filterHistory = `{"types":[` + timelineTypes + `],"lazy_load_members":true}`
+	filterHistory = `{"types":[` + timelineTypes + `],"lazy_load_members":true,"limit":%d}`
 	filterSync    = `{"account_data":{"types":["m.direct","m.ignored_user_list"]},"presence":{"types":["m.presence"]},` +
 		`"room":{"account_data":{"not_types":["*"]},"ephemeral":{"types":["m.typing","m.receipt"]},` +
 		`"state":{"types":[` + stateTypes + `],"lazy_load_members":true},` +

@@ -185,10 +185,13 @@ class Peer:
         return {"room": r.room_id}
 
     async def history(self, room):
-        """Every message of a room, oldest first, decrypted where keys are here."""
+        """Every message of a room, oldest first, decrypted where keys are here.
+
+        Dendrite loses events between two pages, and makes pages of more than 100
+        only when the filter says so."""
         found, token = [], None
         while True:
-            path = f"{API}/rooms/{quote(room)}/messages?dir=b&limit=1000" + (f"&from={quote(token)}" if token else "")
+            path = f"{API}/rooms/{quote(room)}/messages?dir=b&filter={quote(json.dumps({'limit': 30000}))}" + (f"&from={quote(token)}" if token else "")
             answer = await self.http("GET", path)
             for raw in answer.get("chunk", []):
                 e = nio.Event.parse_event(raw)
