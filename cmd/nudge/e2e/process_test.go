@@ -160,8 +160,11 @@ func freePort() int {
 	}
 	for {
 		p := 20000 + rand.IntN(12000)
+		if ports.used[p] {
+			continue
+		}
 		l, err := net.Listen("tcp", loopback(p))
-		if err != nil || ports.used[p] {
+		if err != nil {
 			continue
 		}
 		l.Close()
