@@ -4,8 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"golang.org/x/text/encoding/htmlindex"
-
+	"nudge/bridge/im/codepage"
 	"nudge/store"
 )
 
@@ -16,7 +15,7 @@ const codePage = "code-page"
 // SetCodePage names the encoding of an account's clients that name none, such as
 // windows-1251; "" is Western European.
 func (h *Hub) SetCodePage(ctx context.Context, handle, page string) error {
-	if _, err := htmlindex.Get(page); err != nil && page != "" {
+	if page != "" && !codepage.Known(page) {
 		return fmt.Errorf("%q is no code page; examples are windows-1250 (Central European), windows-1251 or koi8-r (Russian), shift_jis, gbk, big5", page)
 	}
 	return h.changeAccount(ctx, handle, func(store.Account) (func(*account), error) {

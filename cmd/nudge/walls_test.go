@@ -23,15 +23,16 @@ import (
 const walls = `
 bridge/im                 –
 bridge/im/imtest          bridge/im
+bridge/im/codepage        –
 store                     –
 hw                        bridge/im
-bridge                    bridge/im store
+bridge                    bridge/im bridge/im/codepage store
 bridge/assistant          bridge/im
 bridge/matrix/*           bridge/im bridge/matrix/*
 bridge/xmpp/*             bridge/im bridge/xmpp/*
 msnserver/wire            –
 msnserver/passport        –
-msnserver/dialect         bridge/im msnserver/wire
+msnserver/dialect         bridge/im bridge/im/codepage msnserver/wire
 msnserver/conn            msnserver/wire msnserver/dialect
 msnserver/p2p             msnserver/wire
 msnserver/gateway         msnserver/wire

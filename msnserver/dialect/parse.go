@@ -1,13 +1,11 @@
 package dialect
 
 import (
-	"bytes"
 	"strings"
 	"unicode/utf8"
 
-	"golang.org/x/text/encoding/htmlindex"
-
 	"nudge/bridge/im"
+	"nudge/bridge/im/codepage"
 	"nudge/msnserver/wire"
 )
 
@@ -82,24 +80,17 @@ func fontPage(cs, page string) string {
 // that: several clients leave the word out and mean it. The last resort is
 // ISO-8859-1 (MSNP.md A.6).
 func decode(b []byte, charset, page string) string {
-	if utf8.Valid(b) && strings.EqualFold(charset, "utf-8") {
+	valid := utf8.Valid(b)
+	if valid && strings.EqualFold(charset, "utf-8") {
 		return string(b) // nearly always
 	}
-	enc, err := htmlindex.Get(charset)
-	if err != nil && utf8.Valid(b) {
-		enc, err = htmlindex.Get("utf-8")
+	if !codepage.Known(charset) {
+		if valid {
+			return string(b)
+		}
+		charset = page
 	}
-	if err != nil {
-		enc, err = htmlindex.Get(page)
-	}
-	if err != nil {
-		enc, _ = htmlindex.Get("iso-8859-1")
-	}
-	text, err := enc.NewDecoder().Bytes(b)
-	if err != nil {
-		text = bytes.ToValidUTF8(b, []byte("?"))
-	}
-	return string(text)
+	return codepage.Decode(b, charset)
 }
 
 // Text reads an argument that a person wrote: a name. It is UTF-8, but programs
