@@ -1,16 +1,32 @@
 package dialect
 
 import (
+	"compress/gzip"
 	_ "embed"
 	"fmt"
+	"io"
 	"strings"
+	"sync"
 )
 
-// emojiNames has a line for each emoji: its number and its name. A test keeps it
+// emojiPacked has a line for each emoji: its number and its name. A test keeps it
 // true to Unicode; the whole list of names there would be a megabyte.
 //
-//go:embed emoji.txt
-var emojiNames string
+//go:embed emoji.txt.gz
+var emojiPacked string
+
+// emojiNames is unpacked when the first name is needed, and stays (77 kB).
+var emojiNames = sync.OnceValue(func() string {
+	var text []byte
+	r, err := gzip.NewReader(strings.NewReader(emojiPacked))
+	if err == nil {
+		text, err = io.ReadAll(r)
+	}
+	if err != nil {
+		panic("emoji.txt.gz: " + err.Error()) // a test reads it
+	}
+	return string(text)
+})
 
 // smileys are the emoji that Messenger draws itself, by what the user would type.
 var smileys = map[rune]string{
@@ -71,7 +87,7 @@ func inLetters(r rune) string {
 	if s := smileys[r]; s != "" {
 		return s
 	}
-	_, line, ok := strings.Cut(emojiNames, fmt.Sprintf("\n%x ", r))
+	_, line, ok := strings.Cut(emojiNames(), fmt.Sprintf("\n%x ", r))
 	if !ok {
 		return "?"
 	}

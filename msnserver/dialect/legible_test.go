@@ -1,6 +1,9 @@
 package dialect
 
 import (
+	"bytes"
+	"cmp"
+	"compress/gzip"
 	"fmt"
 	"os"
 	"strings"
@@ -75,7 +78,7 @@ func FuzzLegible(f *testing.F) {
 	})
 }
 
-// emoji.txt has the names of Unicode; -update writes it anew.
+// emoji.txt.gz has the names of Unicode; -update writes it anew.
 func TestEmojiNames(t *testing.T) {
 	var want strings.Builder
 	want.WriteString("# Emoji and their names.\n")
@@ -85,10 +88,16 @@ func TestEmojiNames(t *testing.T) {
 		}
 	}
 	if *update {
-		if err := os.WriteFile("emoji.txt", []byte(want.String()), 0o644); err != nil {
+		var packed bytes.Buffer
+		w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+		if err != nil {
 			t.Fatal(err)
 		}
-	} else if emojiNames != want.String() {
-		t.Error("emoji.txt is not what Unicode says; write it anew with -update")
+		_, err = w.Write([]byte(want.String()))
+		if err := cmp.Or(err, w.Close(), os.WriteFile("emoji.txt.gz", packed.Bytes(), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	} else if emojiNames() != want.String() {
+		t.Error("emoji.txt.gz is not what Unicode says; write it anew with -update")
 	}
 }
