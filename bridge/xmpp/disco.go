@@ -131,6 +131,11 @@ func (l *link) Open(ctx context.Context, _ im.Addr, ref string) (io.ReadCloser, 
 	if err != nil {
 		return nil, im.File{}, err
 	}
+	return picture(n, ref, hash)
+}
+
+// picture takes the picture out of a vCard that was asked for.
+func picture(n *stanza.Node, ref, hash string) (io.ReadCloser, im.File, error) {
 	photo := stream.Child(stream.Child(n, nsVCard, "vCard"), nsVCard, "PHOTO")
 	b, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(stream.Text(photo, nsVCard, "BINVAL")), ""))
 	if sum := sha1.Sum(b); err != nil || hex.EncodeToString(sum[:]) != hash {

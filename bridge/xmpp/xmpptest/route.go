@@ -56,6 +56,10 @@ func (s *Server) message(a *account, x *session, n *stanza.Node) {
 	}
 	s.carbons(a, x, "sent", n)
 	b := s.local(to)
+	if b == nil && s.ofComponent(to) {
+		s.toComponent(n)
+		return
+	}
 	if b == nil {
 		if attr(n, "type") != "error" {
 			x.give(parse(fmt.Sprintf("<message type='error' id='%s' from='%s'><error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>", attr(n, "id"), to)))
@@ -166,7 +170,10 @@ func (s *Server) broadcast(a *account, x *session, n *stanza.Node) {
 	c := clone(n)
 	c.Attrs = set(c.Attrs, "from", x.full())
 	for jid, i := range a.roster {
-		if b := s.local(jid); b != nil && (i.sub == "from" || i.sub == "both") && !a.blocked[jid] && !b.blocked[x.bare()] {
+		if s.ofComponent(jid) && (i.sub == "from" || i.sub == "both") {
+			c.Attrs = set(c.Attrs, "to", jid)
+			s.toComponent(c)
+		} else if b := s.local(jid); b != nil && (i.sub == "from" || i.sub == "both") && !a.blocked[jid] && !b.blocked[x.bare()] {
 			for _, y := range b.sessions {
 				if y.prio > -128 {
 					y.give(c)
@@ -177,6 +184,9 @@ func (s *Server) broadcast(a *account, x *session, n *stanza.Node) {
 }
 
 func (s *Server) answerProbe(x *session, jid string) {
+	if s.ofComponent(jid) {
+		s.toComponent(parse(fmt.Sprintf("<presence type='probe' from='%s' to='%s'/>", x.full(), jid)))
+	}
 	if b := s.local(jid); b != nil {
 		for _, y := range b.sessions {
 			if y.presence != nil && !y.hidden {
@@ -233,6 +243,9 @@ func (s *Server) directed(a *account, x *session, to, typ string, n *stanza.Node
 			theirs.ask, theirs.sub = "", map[string]string{"to": "none", "both": "from", "from": "from", "none": "none"}[theirs.sub]
 		}
 	case "", "unavailable":
+		if s.ofComponent(to) {
+			s.toComponent(n)
+		}
 		if b == nil || a.blocked[bare] || b.blocked[x.bare()] {
 			return
 		}
@@ -242,6 +255,10 @@ func (s *Server) directed(a *account, x *session, to, typ string, n *stanza.Node
 		return
 	}
 	s.push(a, bare)
+	if s.ofComponent(to) {
+		n.Attrs = set(n.Attrs, "from", x.bare())
+		s.toComponent(n)
+	}
 	if b == nil {
 		return
 	}
