@@ -81,7 +81,7 @@ func (k *conn) talkComponent() error {
 		k.s.component = k
 		k.write("<handshake/>")
 		for _, m := range k.s.unreceipted { // what the line lost, its senders send again
-			k.write(render(m))
+			k.write(render(asComponent(clone(m))))
 		}
 	}
 	k.s.mu.Unlock()
@@ -158,7 +158,7 @@ func (s *Server) fromComponent(k *conn, n *stanza.Node) {
 			k.write(fmt.Sprintf("<message type='error' id='%s' from='%s' to='%s'><error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>", attr(n, "id"), to, from))
 		}
 		if s.lose && child(n, stanza.NSClient, "body") != nil {
-			s.lose = false
+			s.lose, s.component = false, nil
 			k.lose()
 		}
 	case "presence":
@@ -167,6 +167,35 @@ func (s *Server) fromComponent(k *conn, n *stanza.Node) {
 		}
 	case "iq":
 		s.iqFromComponent(k, b, n)
+	}
+}
+
+// presenceToComponent changes the sender's half of a subscription.
+func (s *Server) presenceToComponent(a *account, x *session, to, typ string, n *stanza.Node) {
+	bare, _ := split(to)
+	mine := s.entry(a, bare)
+	switch typ {
+	case "subscribe":
+		mine.ask = "subscribe"
+	case "subscribed":
+		mine.pending = false
+		mine.sub = map[string]string{"none": "from", "to": "both", "from": "from", "both": "both"}[mine.sub]
+	case "unsubscribe":
+		mine.ask = ""
+		mine.sub = map[string]string{"none": "none", "to": "none", "from": "from", "both": "from"}[mine.sub]
+	case "unsubscribed":
+		mine.pending = false
+		mine.sub = map[string]string{"none": "none", "to": "to", "from": "none", "both": "to"}[mine.sub]
+	}
+	if typ != "" && typ != "unavailable" && typ != "probe" {
+		n.Attrs = set(n.Attrs, "from", x.bare())
+		s.push(a, bare)
+	}
+	s.toComponent(n)
+	if typ == "subscribed" && x.presence != nil {
+		c := clone(x.presence)
+		c.Attrs = set(set(c.Attrs, "from", x.full()), "to", bare)
+		s.toComponent(c)
 	}
 }
 

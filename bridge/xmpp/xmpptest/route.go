@@ -131,7 +131,11 @@ func (s *Server) carbons(a *account, x *session, kind string, n *stanza.Node) {
 // presence back, but tells nobody that it began or ended, like ejabberd's.
 func (s *Server) presence(a *account, x *session, n *stanza.Node) {
 	to, typ := attr(n, "to"), attr(n, "type")
-	if to != "" {
+	switch {
+	case s.ofComponent(to):
+		s.presenceToComponent(a, x, to, typ, n)
+		return
+	case to != "":
 		s.directed(a, x, to, typ, n)
 		return
 	}
@@ -243,9 +247,6 @@ func (s *Server) directed(a *account, x *session, to, typ string, n *stanza.Node
 			theirs.ask, theirs.sub = "", map[string]string{"to": "none", "both": "from", "from": "from", "none": "none"}[theirs.sub]
 		}
 	case "", "unavailable":
-		if s.ofComponent(to) {
-			s.toComponent(n)
-		}
 		if b == nil || a.blocked[bare] || b.blocked[x.bare()] {
 			return
 		}
@@ -255,10 +256,6 @@ func (s *Server) directed(a *account, x *session, to, typ string, n *stanza.Node
 		return
 	}
 	s.push(a, bare)
-	if s.ofComponent(to) {
-		n.Attrs = set(n.Attrs, "from", x.bare())
-		s.toComponent(n)
-	}
 	if b == nil {
 		return
 	}
