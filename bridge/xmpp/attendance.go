@@ -24,7 +24,7 @@ const maxAsked = 100
 // greet tells contacts that accounts are not there (for those that are, the hub
 // says so), asks what contacts show, and repeats what was not answered.
 func (k *component) greet() error {
-	var out []stanza.Presence
+	var out []hail
 	for acct := range k.host.Accounts() {
 		r, _, ok := k.resident(acct.ID)
 		if !ok {
@@ -33,12 +33,12 @@ func (k *component) greet() error {
 		k.mu.Lock()
 		for bare, c := range r.contacts {
 			if c.seenBy() && !r.shown && !available(acct.Now.Status) {
-				out = append(out, r.directed("unavailable", bare))
+				out = append(out, hail{r, unavailable, bare})
 			}
 			if c.sees() {
-				out = append(out, r.directed("probe", bare))
+				out = append(out, hail{r, probing, bare})
 			} else if c.ask {
-				out = append(out, r.directed("subscribe", bare))
+				out = append(out, hail{r, subscribe, bare})
 			}
 		}
 		k.mu.Unlock()
@@ -79,12 +79,12 @@ func (k *component) sweep() {
 
 // signOff tells everybody that the accounts are gone.
 func (k *component) signOff() {
-	var out []stanza.Presence
+	var out []hail
 	k.mu.Lock()
 	for _, r := range k.residents {
 		for bare, c := range r.contacts {
 			if c.seenBy() && available(r.wanted.Status) {
-				out = append(out, r.directed("unavailable", bare))
+				out = append(out, hail{r, unavailable, bare})
 			}
 		}
 	}
@@ -120,14 +120,15 @@ func (k *component) show(r *resident, acct im.Account, p im.Presence) {
 func (k *component) showTo(r *resident, acct im.Account, bare string) {
 	may, blocked := acct.OnList(im.Addr{Net: Name, ID: bare})
 	k.mu.Lock()
-	p := r.directed("unavailable", bare)
-	if may && !blocked && available(r.wanted.Status) {
-		to, from := p.To, p.From
-		p = composePresence(r.wanted, r.idle)
-		p.To, p.From = to, from
-	}
+	visible := may && !blocked && available(r.wanted.Status)
+	p := composePresence(r.wanted, r.idle)
 	k.mu.Unlock()
-	k.send(p)
+	if !visible {
+		k.send(hail{r, unavailable, bare})
+		return
+	}
+	p.From, p.To = r.jid.String(), bare
+	k.s.Send(p, nil)
 }
 
 // presence takes a presence stanza from the reader.
@@ -136,7 +137,7 @@ func (k *component) presence(n *stanza.Node, from, to stream.JID) {
 	r, acct, ok := k.resident(handle(to))
 	if !ok || from.Local == "" {
 		if typ == "probe" || typ == "subscribe" { // nobody of that name
-			k.send(stanza.NewPresence(stanza.Attrs{Type: "unsubscribed", From: to.Bare().String(), To: from.Bare().String()}))
+			k.send(hail{&resident{jid: to}, unsubscribed, from.Bare().String()})
 		}
 		return
 	}
@@ -185,7 +186,7 @@ func (k *component) agrees(r *resident, bare string) {
 	}
 	k.mu.Unlock()
 	if agreed && k.save(k.ctx) == nil {
-		k.send(r.directed("probe", bare))
+		k.send(hail{r, probing, bare})
 		k.wake()
 	}
 }
@@ -234,7 +235,7 @@ func (k *component) probed(r *resident, acct im.Account, bare string) {
 	may := c != nil && c.seenBy()
 	k.mu.Unlock()
 	if !may {
-		k.send(r.directed("unsubscribed", bare))
+		k.send(hail{r, unsubscribed, bare})
 		return
 	}
 	k.showTo(r, acct, bare)
@@ -278,7 +279,7 @@ func (k *component) asks(r *resident, acct im.Account, from stream.JID) {
 		return
 	}
 	if answer != "" {
-		k.send(r.directed(answer, who.ID))
+		k.send(hail{r, answer, who.ID})
 	}
 	if answer == "subscribed" {
 		k.showTo(r, acct, who.ID)
@@ -307,6 +308,6 @@ func (k *component) withdraws(r *resident, bare string) {
 	who := c.listing(bare)
 	k.mu.Unlock()
 	if k.save(k.ctx) == nil && k.accept(r.user, nil, im.ContactEdit{ID: "withdrew:" + bare, Op: im.Remove, Who: who}) == nil {
-		k.send(r.directed("unavailable", bare), r.directed("unsubscribed", bare))
+		k.send(hail{r, unavailable, bare}, hail{r, unsubscribed, bare})
 	}
 }

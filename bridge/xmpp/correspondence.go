@@ -179,7 +179,7 @@ func (k *component) edit(ctx context.Context, r *resident, acct im.Account, e im
 		return err
 	}
 	if do.tell != "" {
-		k.send(r.directed(do.tell, bare))
+		k.send(hail{r, do.tell, bare})
 	}
 	if do.show {
 		k.showTo(r, acct, bare)
@@ -187,14 +187,17 @@ func (k *component) edit(ctx context.Context, r *resident, acct im.Account, e im
 	if err := k.accept(r.user, nil, im.Receipt{ID: e.ID, Conv: bare, State: im.Sent}); err != nil {
 		return err
 	}
-	if do.ask != "" {
-		p := r.directed(do.ask, bare)
-		if do.ask == stanza.PresenceTypeSubscribe {
-			p.Extensions = []stanza.PresExtension{words(nsNick, "nick", acct.Name)}
-		}
-		k.send(p)
-		k.wake()
+	switch do.ask {
+	case "":
+		return nil
+	case subscribe:
+		p := stanza.NewPresence(stanza.Attrs{Type: subscribe, From: r.jid.Bare().String(), To: bare})
+		p.Extensions = []stanza.PresExtension{words(nsNick, "nick", acct.Name)}
+		k.s.Send(p, nil)
+	default:
+		k.send(hail{r, do.ask, bare})
 	}
+	k.wake()
 	return nil
 }
 
@@ -210,11 +213,11 @@ func (k *component) apply(r *resident, bare string, e im.ContactEdit) (do sequel
 	c := r.contact(bare)
 	yes := func() {
 		c.asked, c.sub = false, with(c.sub, "from")
-		do.tell, do.show = stanza.PresenceTypeSubscribed, true
+		do.tell, do.show = subscribed, true
 	}
 	ask := func() {
 		if !c.sees() {
-			c.ask, do.ask = true, stanza.PresenceTypeSubscribe
+			c.ask, do.ask = true, subscribe
 		}
 	}
 	switch e.Op {
@@ -226,7 +229,7 @@ func (k *component) apply(r *resident, bare string, e im.ContactEdit) (do sequel
 		ask()
 	case im.Remove:
 		if c.ask || c.sees() {
-			do.tell = stanza.PresenceTypeUnsubscribe
+			do.tell = unsubscribe
 		}
 		c.listed, c.ask, c.groups, c.sub, c.resources = false, false, nil, without(c.sub, "to"), nil
 	case im.Rename, im.Regroup:
@@ -234,7 +237,7 @@ func (k *component) apply(r *resident, bare string, e im.ContactEdit) (do sequel
 	case im.Block, im.Unblock:
 		do.show = c.seenBy()
 		if e.Op == im.Unblock && c.sees() {
-			do.ask = stanza.PresenceTypeProbe
+			do.ask = probing
 		}
 	case im.Accept:
 		yes()
@@ -243,7 +246,7 @@ func (k *component) apply(r *resident, bare string, e im.ContactEdit) (do sequel
 		}
 	case im.Decline:
 		c.asked, c.sub = false, without(c.sub, "from")
-		do.tell = stanza.PresenceTypeUnsubscribed
+		do.tell = unsubscribed
 	default:
 		return do, false
 	}

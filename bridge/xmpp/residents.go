@@ -148,14 +148,14 @@ func (k *component) moveOut(ctx context.Context, user im.Addr) error {
 	k.mu.Lock()
 	r := k.residents[user.ID]
 	delete(k.residents, user.ID)
-	var out []stanza.Presence
+	var out []hail
 	if r != nil {
 		for bare, c := range r.contacts {
 			if c.seenBy() || c.asked {
-				out = append(out, r.directed("unavailable", bare), r.directed("unsubscribed", bare))
+				out = append(out, hail{r, unavailable, bare}, hail{r, unsubscribed, bare})
 			}
 			if c.sees() || c.ask {
-				out = append(out, r.directed("unsubscribe", bare))
+				out = append(out, hail{r, unsubscribe, bare})
 			}
 			*c = contact{sub: "none"}
 			k.changed(r, bare)
@@ -169,19 +169,31 @@ func (k *component) moveOut(ctx context.Context, user im.Addr) error {
 	return nil
 }
 
-// directed makes a presence to one contact. Subscriptions are between bare
-// addresses.
-func (r *resident) directed(typ stanza.StanzaType, to string) stanza.Presence {
-	from := r.jid
-	if typ != "unavailable" && typ != "" {
-		from = from.Bare()
-	}
-	return stanza.NewPresence(stanza.Attrs{Type: typ, From: from.String(), To: to})
+// hail is a presence to one contact that says nothing but its type.
+type hail struct {
+	by  *resident
+	typ stanza.StanzaType
+	to  string
 }
 
+// The types that are needed most.
+const (
+	unavailable  = stanza.PresenceTypeUnavailable
+	probing      = stanza.PresenceTypeProbe
+	subscribe    = stanza.PresenceTypeSubscribe
+	subscribed   = stanza.PresenceTypeSubscribed
+	unsubscribe  = stanza.PresenceTypeUnsubscribe
+	unsubscribed = stanza.PresenceTypeUnsubscribed
+)
+
 // send sends presence; when the line breaks all of it is made anew.
-func (k *component) send(all ...stanza.Presence) {
-	for _, p := range all {
-		k.s.Send(p, nil)
+// Subscriptions are between bare addresses.
+func (k *component) send(all ...hail) {
+	for _, h := range all {
+		from := h.by.jid
+		if h.typ != unavailable {
+			from = from.Bare()
+		}
+		k.s.Send(stanza.NewPresence(stanza.Attrs{Type: h.typ, From: from.String(), To: h.to}), nil)
 	}
 }

@@ -39,7 +39,7 @@ func (c gatewayAdd) Run(e *env) error {
 		return err
 	}
 	return e.with(mayMake, func(cl *control.Client) error {
-		l, err := cl.AddGateway(e.ctx, control.NewGateway{Network: c.Network, Values: values, Wait: c.Wait})
+		l, err := cl.AddGateway(e.ctx, control.NewLink{Network: c.Network, Values: values, Wait: c.Wait})
 		if err != nil {
 			return err
 		}
@@ -100,7 +100,7 @@ func (gatewaySet) Help() string {
 
 func (c gatewaySet) Run(e *env) error {
 	return e.with(mustBe, func(cl *control.Client) error {
-		if err := cl.SetGateway(e.ctx, control.GatewaySetting{Network: c.Network, Key: c.Key, Value: c.Value}); err != nil {
+		if err := cl.SetGateway(e.ctx, control.LinkSetting{Network: c.Network, Key: c.Key, Value: c.Value}); err != nil {
 			return err
 		}
 		return e.say(control.Done{}, "Gateway %s: %s is now %s.", c.Network, c.Key, c.Value)

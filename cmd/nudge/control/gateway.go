@@ -3,34 +3,16 @@ package control
 import (
 	"context"
 	"fmt"
-	"time"
 )
 
-// NewGateway asks for a gateway. Wait bounds how long to wait for it to be up.
-type NewGateway struct {
-	Network string            `json:"network"`
-	Values  map[string]string `json:"values"`
-	Wait    time.Duration     `json:"wait"`
-}
-
-// GatewaySetting changes a setting of a gateway.
-type GatewaySetting struct {
-	Network string `json:"network"`
-	Key     string `json:"key"`
-	Value   string `json:"value"`
-}
-
-// GatewayName names a gateway.
-type GatewayName struct {
-	Network string `json:"network"`
-}
-
+// Gateways are named by their network: the Account of what these calls take is
+// empty.
 var (
 	gatewayForms  = call[Done, []Network]{"/gateway/forms", (*Box).gatewayForms}
-	gatewayAdd    = call[NewGateway, Link]{"/gateway/add", (*Box).gatewayAdd}
-	gatewayList   = call[Done, []Link]{"/gateway/list", (*Box).gatewayList}
-	gatewaySet    = call[GatewaySetting, Done]{"/gateway/set", (*Box).gatewaySet}
-	gatewayRemove = call[GatewayName, Done]{"/gateway/remove", (*Box).gatewayRemove}
+	gatewayAdd    = call[NewLink, Link]{"/gateway/add", (*Box).gatewayAdd}
+	gatewayList   = call[LinkName, []Link]{"/gateway/list", (*Box).gatewayList}
+	gatewaySet    = call[LinkSetting, Done]{"/gateway/set", (*Box).gatewaySet}
+	gatewayRemove = call[LinkName, Done]{"/gateway/remove", (*Box).gatewayRemove}
 )
 
 // GatewayForms lists the networks that a gateway can be made to.
@@ -40,24 +22,24 @@ func (cl *Client) GatewayForms(ctx context.Context) ([]Network, error) {
 
 // AddGateway connects all accounts to a network at once and tells how the gateway
 // is after the wait. One that is not up is kept nevertheless.
-func (cl *Client) AddGateway(ctx context.Context, g NewGateway) (Link, error) {
+func (cl *Client) AddGateway(ctx context.Context, g NewLink) (Link, error) {
 	return ask(ctx, cl, gatewayAdd, g)
 }
 
 // Gateways lists the gateways.
 func (cl *Client) Gateways(ctx context.Context) ([]Link, error) {
-	return ask(ctx, cl, gatewayList, Done{})
+	return ask(ctx, cl, gatewayList, LinkName{})
 }
 
 // SetGateway changes a setting of a gateway.
-func (cl *Client) SetGateway(ctx context.Context, s GatewaySetting) error {
+func (cl *Client) SetGateway(ctx context.Context, s LinkSetting) error {
 	_, err := ask(ctx, cl, gatewaySet, s)
 	return err
 }
 
 // RemoveGateway ends a gateway and forgets it.
 func (cl *Client) RemoveGateway(ctx context.Context, network string) error {
-	_, err := ask(ctx, cl, gatewayRemove, GatewayName{network})
+	_, err := ask(ctx, cl, gatewayRemove, LinkName{Network: network})
 	return err
 }
 
@@ -73,7 +55,7 @@ func (b *Box) gatewayForms(context.Context, Done) ([]Network, error) {
 	return all, nil
 }
 
-func (b *Box) gatewayAdd(ctx context.Context, g NewGateway) (Link, error) {
+func (b *Box) gatewayAdd(ctx context.Context, g NewLink) (Link, error) {
 	if err := b.Hub.AddGateway(ctx, g.Network, g.Values); err != nil {
 		return Link{}, err
 	}
@@ -90,7 +72,7 @@ func (b *Box) gatewayAdd(ctx context.Context, g NewGateway) (Link, error) {
 	return Link{}, fmt.Errorf("the gateway was removed meanwhile")
 }
 
-func (b *Box) gatewayList(context.Context, Done) ([]Link, error) {
+func (b *Box) gatewayList(context.Context, LinkName) ([]Link, error) {
 	all := []Link{}
 	for _, l := range b.Hub.Gateways() {
 		all = append(all, b.link(l))
@@ -98,10 +80,10 @@ func (b *Box) gatewayList(context.Context, Done) ([]Link, error) {
 	return all, nil
 }
 
-func (b *Box) gatewaySet(ctx context.Context, s GatewaySetting) (Done, error) {
+func (b *Box) gatewaySet(ctx context.Context, s LinkSetting) (Done, error) {
 	return Done{}, b.Hub.SetLink(ctx, "", s.Network, s.Key, s.Value)
 }
 
-func (b *Box) gatewayRemove(ctx context.Context, g GatewayName) (Done, error) {
+func (b *Box) gatewayRemove(ctx context.Context, g LinkName) (Done, error) {
 	return Done{}, b.Hub.RemoveGateway(ctx, g.Network)
 }

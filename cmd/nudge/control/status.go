@@ -55,7 +55,7 @@ func (b *Box) status(ctx context.Context, _ Done) (Status, error) {
 	if s.Links, err = b.linkList(ctx, LinkName{}); err != nil {
 		return s, err
 	}
-	if s.Gateways, err = b.gatewayList(ctx, Done{}); err != nil {
+	if s.Gateways, err = b.gatewayList(ctx, LinkName{}); err != nil {
 		return s, err
 	}
 	pcs, err := b.pcs(ctx)
