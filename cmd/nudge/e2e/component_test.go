@@ -3,8 +3,10 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"nudge/cmd/nudge/e2e/msnclient"
 )
@@ -185,4 +187,66 @@ func (sc *scene) stepPart(t *testing.T) {
 	})
 	check(t, err)
 	sc.client.Close()
+}
+
+// TestComponentKilled kills the box in the middle of bursts: what it has given a
+// receipt for comes to the old client, in order. The servers keep nothing for a
+// component, so what has no receipt may be lost.
+func TestComponentKilled(t *testing.T) {
+	for _, kind := range []string{"prosody", "ejabberd"} {
+		t.Run(kind, func(t *testing.T) {
+			end2end(t)
+			const rounds, burst = 3, 60
+			sc := newComponentScene(t, ownServer(t, kind, true), msnclient.MSNP8)
+			sc.stepAcquaint(t)
+			bob := sc.bob.(*xmppPeer)
+			var shown []heard
+			gather := func(end time.Time) { // of the client's session
+				for _, e := range sc.client.Log.Since(0) {
+					if text, ok := e.Text(); ok {
+						if n, ok := number(text, "in"); ok {
+							shown = append(shown, heard{n, e.At, end})
+						}
+					}
+				}
+			}
+			for round := range rounds {
+				blow, killed := burst/3+rand.IntN(burst/3), time.Time{}
+				for i := range burst {
+					check(t, bob.Post(fmt.Sprintf("in %d", round*burst+i)))
+					time.Sleep(20 * time.Millisecond)
+					if i == blow {
+						killed = time.Now()
+						check(t, sc.box.Kill())
+						check(t, sc.box.Start())
+					}
+				}
+				end := fmt.Sprintf("round %d ends", round)
+				check(t, eventually(patience, func() error { return sc.receipted(waiting(t, patience/10), end) }))
+				gather(killed)
+				sc.again(t, "NLN")
+				_, err := sc.hears(waiting(t, patience), 0, bob.me, end)
+				check(t, err)
+			}
+			gather(time.Now().Add(time.Hour))
+			var proven []int
+			events, _ := bob.since(0)
+			texts := map[string]string{}
+			for _, e := range events {
+				switch e.Ev {
+				case "acked":
+					texts[e.ID] = e.Body
+				case "receipt":
+					if n, ok := number(texts[e.ID], "in"); ok {
+						proven = append(proven, n)
+					}
+				}
+			}
+			got := count(proven, shown, func(first, _ heard) bool { return first.end.Sub(first.at) < unproved })
+			t.Log(got)
+			if len(proven) < burst*rounds/6 || len(got.lost)+len(got.swapped)+len(got.doubled) > 0 {
+				t.Errorf("%d receipts: %v", len(proven), got)
+			}
+		})
+	}
 }
