@@ -1,9 +1,8 @@
 // Package stream keeps one XMPP stream, of a client or of a component (see
-// DialComponent): it finds the server, encrypts,
-// logs in, binds, survives short cuts of the line (XEP-0198) and tells when the
-// server has taken what was sent. It uses the stanza types of gosrc.io/xmpp and
-// nothing else of that module, whose client loses order and can be ended by any
-// contact.
+// DialComponent): it finds the server, encrypts, logs in, binds, survives short
+// cuts of the line (XEP-0198) and tells when the server has taken what was sent. It
+// uses the stanza types of gosrc.io/xmpp and nothing else of that module, whose
+// client loses order and can be ended by any contact.
 //
 // # Goroutines
 //
