@@ -26,18 +26,21 @@ func (h *host) Account(handle string) (im.Account, bool) {
 	h.hub.mu.Lock()
 	defer h.hub.mu.Unlock()
 	a := h.hub.accounts[canonical(handle)]
-	if a == nil {
+	if a == nil || a.port(h.net) != h.port {
 		return im.Account{}, false
 	}
 	return h.snapshot(a), true
 }
 
-// Accounts lists every account of the box as it was when the loop began.
+// Accounts lists every account that the link speaks for, as it was when the loop
+// began.
 func (h *host) Accounts() iter.Seq[im.Account] {
 	h.hub.mu.Lock()
 	var all []im.Account
 	for _, a := range h.hub.accounts {
-		all = append(all, h.snapshot(a))
+		if a.port(h.net) == h.port {
+			all = append(all, h.snapshot(a))
+		}
 	}
 	h.hub.mu.Unlock()
 	return slices.Values(all)

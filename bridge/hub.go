@@ -39,6 +39,7 @@ type Config struct {
 	Store    *store.DB
 	Networks map[string]im.Network // by the name used in im.Addr.Net
 	Shared   []string              // networks that every account has without a link of its own
+	Gateways map[string]im.Network // the same networks, as one transport for all accounts
 	Voice    im.Addr               // the contact that speaks for the box, zero for none
 	Limits   Limits                // none: DefaultLimits
 	Log      *slog.Logger
@@ -52,6 +53,8 @@ type Config struct {
 type Hub struct {
 	db     *store.DB
 	nets   map[string]im.Network
+	gates  map[string]im.Network
+	given  []string // shared networks that no owner has to add
 	limits Limits
 	log    *slog.Logger
 	voice  im.Addr
@@ -76,7 +79,7 @@ type Hub struct {
 // New loads the accounts from the store. Links start with Start.
 func New(c Config) (*Hub, error) {
 	h := &Hub{
-		db: c.Store, nets: c.Networks, limits: c.Limits, log: c.Log, voice: c.Voice, clock: c.Clock,
+		db: c.Store, nets: c.Networks, gates: c.Gateways, given: c.Shared, limits: c.Limits, log: c.Log, voice: c.Voice, clock: c.Clock,
 		dial:     make(chan struct{}, 4),
 		accounts: map[string]*account{}, shared: map[string]*port{},
 		chats: map[uint32]*chat{}, cookies: map[string]*admission{},

@@ -24,12 +24,13 @@ type box struct {
 	dir  string
 	db   *store.DB
 	wire *wire
+	gate *wire // the same network for all accounts at once
 
 	clock chan struct{} // nil: the clock is set
 }
 
 func newBox(t *testing.T) *box {
-	b := &box{t: t, dir: t.TempDir(), wire: newWire()}
+	b := &box{t: t, dir: t.TempDir(), wire: newWire(), gate: newWire()}
 	b.open()
 	t.Cleanup(b.close)
 	return b
@@ -43,7 +44,7 @@ func (b *box) open() {
 		b.t.Fatal(err)
 	}
 	b.db = db
-	h, err := New(Config{Store: db, Networks: map[string]im.Network{"wire": b.wire}, Log: log, Clock: b.clock})
+	h, err := New(Config{Store: db, Networks: map[string]im.Network{"wire": b.wire}, Gateways: map[string]im.Network{"wire": b.gate}, Log: log, Clock: b.clock})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -232,7 +233,7 @@ func (k *wireLink) Handle(ctx context.Context, user im.Addr, ev im.Event) error 
 	default:
 		return nil
 	}
-	return k.in(ctx, im.Receipt{ID: id, State: im.Sent})
+	return k.host.Accept(ctx, im.Batch{User: user, Events: []im.Event{im.Receipt{ID: id, State: im.Sent}}}, nil)
 }
 
 func (k *wireLink) in(ctx context.Context, evs ...im.Event) error {

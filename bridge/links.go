@@ -12,7 +12,8 @@ import (
 	"nudge/store"
 )
 
-// LinkInfo is a link as the owner sees it. Fields holds no secrets.
+// LinkInfo is a link as the owner sees it; a gateway has no Account. Fields holds
+// no secrets.
 type LinkInfo struct {
 	Account, Net string
 	Fields       map[string]string
@@ -27,7 +28,7 @@ type LinkInfo struct {
 func (h *Hub) Networks() []string {
 	var names []string
 	for n := range h.nets {
-		if h.shared[n] == nil {
+		if !slices.Contains(h.given, n) {
 			names = append(names, n)
 		}
 	}
@@ -51,14 +52,12 @@ func (h *Hub) AddLink(ctx context.Context, handle, net string, values map[string
 	if err != nil {
 		return err
 	}
-	rec := store.Link{Net: net, Fields: map[string]string{}, Secrets: map[string][]byte{}, Settings: map[string]string{}, Created: time.Now().UTC()}
+	var rec store.Link
 	h.mu.Lock()
 	a := h.accounts[canonical(handle)]
 	if a != nil {
+		rec = newRecord(net, a.ports[net])
 		rec.Account = a.key
-		if old := a.ports[net]; old != nil {
-			rec.Settings, rec.Created = old.rec.Settings, old.rec.Created
-		}
 	}
 	h.mu.Unlock()
 	if a == nil {
@@ -71,8 +70,33 @@ func (h *Hub) AddLink(ctx context.Context, handle, net string, values map[string
 	p := a.ports[net]
 	if p == nil {
 		p = newPort(h, rec, nil)
+		a.leaves(net)
 		a.ports[net] = p
 	}
+	return h.relink(ctx, p, rec)
+}
+
+// leaves tells a shared link, if there is one that speaks for the account, that
+// it is about to do so no longer. The lock is held.
+func (a *account) leaves(net string) {
+	if p := a.hub.shared[net]; p != nil && a.ports[net] == nil {
+		p.sendPresence(a.key, im.PresenceChanged{Who: a.person()})
+	}
+}
+
+// newRecord is an empty record for a link; when that is made again, with what
+// stays of old. The lock is held.
+func newRecord(net string, old *port) store.Link {
+	rec := store.Link{Net: net, Fields: map[string]string{}, Secrets: map[string][]byte{}, Settings: map[string]string{}, Created: time.Now().UTC()}
+	if old != nil {
+		rec.Settings, rec.Created = old.rec.Settings, old.rec.Created
+	}
+	return rec
+}
+
+// relink gives p its log-in data and connects it anew. The lock is held, and
+// released.
+func (h *Hub) relink(ctx context.Context, p *port, rec store.Link) error {
 	p.rec = rec
 	h.counted()
 	h.db.Do(store.Now, func(tx *store.Tx) error { return tx.PutLink(rec) }, h.logged("link"))
@@ -118,7 +142,7 @@ func (h *Hub) SetLink(ctx context.Context, handle, net, key, value string) error
 	h.mu.Lock()
 	p, err := h.linkOf(handle, net)
 	if err == nil {
-		err = h.settable(net, key, value)
+		err = p.settable(key, value)
 	}
 	if err != nil {
 		h.mu.Unlock()
@@ -136,8 +160,11 @@ func (h *Hub) SetLink(ctx context.Context, handle, net, key, value string) error
 	return h.db.Sync(ctx)
 }
 
-// linkOf finds a link. The lock is held.
+// linkOf finds a link; without a handle it is the gateway. The lock is held.
 func (h *Hub) linkOf(handle, net string) (*port, error) {
+	if handle == "" {
+		return h.gateway(net)
+	}
 	a := h.accounts[canonical(handle)]
 	if a == nil {
 		return nil, noAccount(handle)
@@ -152,6 +179,9 @@ func (h *Hub) linkOf(handle, net string) (*port, error) {
 // RemoveLink ends a link and forgets its log-in data, its position and its
 // contacts.
 func (h *Hub) RemoveLink(ctx context.Context, handle, net string) error {
+	if handle == "" {
+		return noAccount(handle)
+	}
 	h.mu.Lock()
 	p, err := h.linkOf(handle, net)
 	h.mu.Unlock()
@@ -183,15 +213,19 @@ func (h *Hub) Links(handle string) []LinkInfo {
 		if handle != "" && a.key != canonical(handle) {
 			continue
 		}
-		for net, p := range a.ports {
-			all = append(all, LinkInfo{
-				Account: a.rec.Handle, Net: net, Fields: p.rec.Fields, Settings: p.rec.Settings,
-				State: p.state.State, Text: p.state.Text, Since: p.since, Waiting: len(p.sends),
-			})
+		for _, p := range a.ports {
+			all = append(all, p.info(a.rec.Handle))
 		}
 	}
 	slices.SortFunc(all, func(x, y LinkInfo) int {
 		return cmp.Or(cmp.Compare(x.Account, y.Account), cmp.Compare(x.Net, y.Net))
 	})
 	return all
+}
+
+func (p *port) info(account string) LinkInfo {
+	return LinkInfo{
+		Account: account, Net: p.net, Fields: p.rec.Fields, Settings: p.rec.Settings,
+		State: p.state.State, Text: p.state.Text, Since: p.since, Waiting: len(p.sends),
+	}
 }

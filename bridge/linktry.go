@@ -19,8 +19,8 @@ func (h *Hub) SettingsForm(net string) ([]im.Field, error) {
 }
 
 // settable checks a setting against the network's form.
-func (h *Hub) settable(net, key, value string) error {
-	n := h.nets[net]
+func (p *port) settable(key, value string) error {
+	n, net := p.network(), p.net
 	if n == nil {
 		return fmt.Errorf("the network %q is not in this build", net)
 	}

@@ -175,6 +175,9 @@ func (h *Hub) RemoveAccount(ctx context.Context, handle string) error {
 			o.gone(c)
 		}
 	}
+	for net := range h.shared {
+		a.leaves(net)
+	}
 	key := a.key
 	h.db.Do(store.Now, func(tx *store.Tx) error { return tx.DeleteAccount(key) }, nil)
 	h.mu.Unlock()

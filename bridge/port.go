@@ -77,7 +77,7 @@ func newPort(h *Hub, rec store.Link, outs []store.Entry) *port {
 
 // start begins to connect, once. The lock is held.
 func (p *port) start() {
-	n := p.hub.nets[p.net]
+	n := p.network()
 	switch {
 	case p.running:
 		return
@@ -101,6 +101,14 @@ func (p *port) start() {
 			}
 		}
 	})
+}
+
+// network is what makes the link, nil when this build has no such thing.
+func (p *port) network() im.Network {
+	if n := p.hub.gates[p.net]; p.user == "" && n != nil {
+		return n
+	}
+	return p.hub.nets[p.net]
 }
 
 // stop ends the link for good and waits, without the lock.

@@ -115,6 +115,10 @@ type Unsettled struct {
 // Host is what the hub offers to a link, bound to the link's network.
 type Host interface {
 	Inbox
+	// Account and Accounts know the accounts that the link speaks for: a shared
+	// one does not speak for who has a link of its own. When an account leaves a
+	// shared link, its PresenceChanged is handed out once more, and Account does
+	// not find it.
 	Account(handle string) (Account, bool)
 	Accounts() iter.Seq[Account]
 	// Unsettled lists what was handed out and has no Receipt yet, oldest

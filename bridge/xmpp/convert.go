@@ -62,6 +62,7 @@ type heard struct {
 type listener struct {
 	me      stream.JID
 	archive bool // the server has an archive, hence removes or adds stanza ids
+	gateway bool // on a component: nothing comes twice but what a sender repeats
 	now     time.Time
 }
 
@@ -173,7 +174,11 @@ func (l listener) identify(h *heard, n *stanza.Node) {
 	}
 	sum := sha256.New()
 	parts := []string{h.conv(), h.ref, h.origin, stream.Text(n, stanza.NSClient, "body")}
-	if h.ref == "" && h.origin == "" { // told apart by time only
+	weak := h.ref == "" && h.origin == ""
+	if l.gateway { // a client that counts its messages from 1 does not repeat the first
+		weak = len(h.ref)+len(h.origin) < strongName
+	}
+	if weak { // told apart by time only
 		at, _ := stamp(n, l.now)
 		parts = append(parts, at.Format(time.RFC3339Nano))
 	}
@@ -183,6 +188,10 @@ func (l listener) identify(h *heard, n *stanza.Node) {
 	}
 	h.id = "no-archive:" + hex.EncodeToString(sum.Sum(nil)[:16])
 }
+
+// strongName is how long a client's name for a message is at least when it is
+// meant for this one only.
+const strongName = 8
 
 // stamp is when a stanza was sent (XEP-0203), or now; late tells which. Nobody
 // writes from the future.

@@ -123,11 +123,18 @@ func refuse(iq *stanza.IQ) {
 
 // Open fetches a contact's picture; ref is what his presence announced.
 func (l *link) Open(ctx context.Context, _ im.Addr, ref string) (io.ReadCloser, im.File, error) {
+	return fetchPicture(ctx, l.s, "", ref)
+}
+
+// fetchPicture asks for a vCard, as from, and takes the picture out.
+func fetchPicture(ctx context.Context, s *stream.Stream, from, ref string) (io.ReadCloser, im.File, error) {
 	bare, hash, ok := strings.Cut(ref, "#")
 	if j, err := stream.ParseJID(bare); !ok || err != nil || addr(j).ID != bare {
 		return nil, im.File{}, im.ErrNotFound
 	}
-	n, err := l.s.Do(ctx, query(stanza.IQTypeGet, bare, element(nsVCard, "vCard")))
+	iq := query(stanza.IQTypeGet, bare, element(nsVCard, "vCard"))
+	iq.From = from
+	n, err := s.Do(ctx, iq)
 	if err != nil {
 		return nil, im.File{}, err
 	}

@@ -73,10 +73,25 @@ type confirmation struct{ to, ref string }
 // digest turns what was heard into events and notes what later stanzas need.
 // Caller holds l.mu.
 func (l *link) digest(h *heard) (events []im.Event, to confirmation) {
+	c := l.contact(h.conv())
+	if m := h.msg; !h.own && (m == nil && !h.late || m != nil && time.Since(m.At) < pollHidden+probeSilence) {
+		l.look(c) // he is there
+	}
+	events, said := l.memory.digest(h, l.me.Domain)
+	if said && h.wants && l.mayLearn(c) {
+		to = confirmation{h.peer.String(), h.ref}
+	}
+	return events, to
+}
+
+// digest turns what was heard into events, said when the message is among them,
+// and notes what later stanzas need. Failures may also come from the server of
+// the domain own.
+func (m *memory) digest(h *heard, own string) (events []im.Event, said bool) {
 	conv := h.conv()
-	c := l.contact(conv)
+	c := m.contact(conv)
 	for _, r := range h.about {
-		if l.sends.news(&r, h.peer, l.me.Domain) {
+		if m.sends.news(&r, h.peer, own) {
 			events = append(events, r)
 		}
 	}
@@ -86,27 +101,21 @@ func (l *link) digest(h *heard) (events []im.Event, to confirmation) {
 			c.lock = h.peer.String()
 		}
 	}
-	if m := h.msg; !h.own && (m == nil && !h.late || m != nil && time.Since(m.At) < pollHidden+probeSilence) {
-		l.look(c) // he is there
+	msg := h.msg
+	if msg == nil {
+		return events, false
 	}
-	m := h.msg
-	if m == nil {
-		return events, to
-	}
-	if m.Kind == im.Nudge && !h.own {
-		if d := m.At.Sub(c.nudgedIn); d < nudgePause && d > -nudgePause {
-			return events, to
+	if msg.Kind == im.Nudge && !h.own {
+		if d := msg.At.Sub(c.nudgedIn); d < nudgePause && d > -nudgePause {
+			return events, false
 		}
-		c.nudgedIn = m.At
+		c.nudgedIn = msg.At
 	}
-	if m.Rel.Kind != im.NoRel {
-		m.Rel.To = l.refs.id(conv, m.Rel.To)
+	if msg.Rel.Kind != im.NoRel {
+		msg.Rel.To = m.refs.id(conv, msg.Rel.To)
 	}
-	l.refs.add(h.id, conv, h.ref, h.mark)
-	if h.wants && l.mayLearn(c) {
-		to = confirmation{h.peer.String(), h.ref}
-	}
-	return append(events, *m), to
+	m.refs.add(h.id, conv, h.ref, h.mark)
+	return append(events, *msg), true
 }
 
 // heardState turns chat states into typing; a message ends it.

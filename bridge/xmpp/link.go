@@ -32,10 +32,8 @@ type link struct {
 	wg     sync.WaitGroup // conductor
 	done   chan struct{}  // closed when the link has ended and nothing of it runs
 
-	mu       sync.Mutex
-	contacts map[string]*contact // by bare JID
-	sends    *sends
-	refs     *refs
+	mu sync.Mutex
+	memory
 	mark     mark
 	moves    bool                      // live messages move the mark
 	catching bool                      // live messages are held back
@@ -59,7 +57,7 @@ func newLink(l im.Login, s *stream.Stream, log *slog.Logger) *link {
 	k := &link{
 		host: l.Host, user: l.User, log: log, s: s, me: s.Bound(),
 		want: make(chan im.Presence, 1), hurry: make(chan struct{}, 1), done: make(chan struct{}),
-		contacts: map[string]*contact{}, sends: newSends(), refs: newRefs(), pages: map[string][]*stanza.Node{}, catching: true,
+		memory: newMemory(), pages: map[string][]*stanza.Node{}, catching: true,
 	}
 	k.ctx, k.cancel = context.WithCancelCause(context.Background())
 	return k

@@ -9,7 +9,7 @@ import (
 	"nudge/bridge/xmpp/stream"
 )
 
-// contact is what the link knows about one address. Guarded by link.mu.
+// contact is what is known about one address. Guarded like its memory.
 type contact struct {
 	listed    bool // in the server's roster
 	name      string
@@ -30,6 +30,28 @@ type contact struct {
 	nudgedIn  time.Time
 	nudgedOut time.Time
 	wrote     bool // the account wrote to him on this link
+}
+
+// memory is what one account of this box has on XMPP: its contacts, and what is
+// known about single messages. A link or component has a lock over it.
+type memory struct {
+	contacts map[string]*contact // by bare JID
+	sends    *sends
+	refs     *refs
+}
+
+func newMemory() memory {
+	return memory{contacts: map[string]*contact{}, sends: newSends(), refs: newRefs()}
+}
+
+// contact is the contact of that address, made when it is new.
+func (m *memory) contact(bare string) *contact {
+	c := m.contacts[bare]
+	if c == nil {
+		c = &contact{sub: "none"}
+		m.contacts[bare] = c
+	}
+	return c
 }
 
 // sees tells whether the account may see him; seenBy whether he may see it.

@@ -1,4 +1,6 @@
-// Package xmpp links an account of this box to the user's own XMPP account.
+// Package xmpp links an account of this box to the user's own XMPP account
+// (Network), or all accounts to the owner's XMPP server (Gateway; see component).
+// What follows is about own accounts.
 //
 // # Idea
 //

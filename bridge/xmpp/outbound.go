@@ -1,6 +1,7 @@
 package xmpp
 
 import (
+	"cmp"
 	"time"
 
 	"gosrc.io/xmpp/stanza"
@@ -15,47 +16,42 @@ const typingEnds = 10 * time.Second
 
 // say sends a message. It is settled when the server has handled it.
 func (l *link) say(m im.Message) error {
-	j, err := stream.ParseJID(m.Conv)
-	if err != nil {
-		return &im.Refused{Text: "This is not an XMPP address."}
-	}
-	conv := addr(j).ID
 	l.mu.Lock()
-	c := l.contact(conv)
-	to := conv
-	if c.lock != "" {
-		to = c.lock
-	}
-	target, known := l.refs.name(conv, m.Rel.To)
-	if m.Kind == im.Nudge && time.Since(c.nudgedOut) < nudgePause {
-		l.mu.Unlock()
-		return &im.Refused{Text: "You can't send nudges that often."}
-	}
-	p, err := compose(m, to, target, known)
+	p, err := l.outgoing(m)
+	l.mu.Unlock()
 	if err != nil {
-		l.mu.Unlock()
 		return err
 	}
-	if m.Kind == im.Nudge {
-		c.nudgedOut = time.Now()
-	}
-	c.typed, c.wrote = time.Time{}, true
-	l.sends.add(m.ID, m.Conv)
-	l.refs.add(m.ID, conv, m.ID, false)
-	l.mu.Unlock()
 	return l.s.Send(p, func() { l.receipt(im.Receipt{ID: m.ID, Conv: m.Conv, State: im.Sent}) })
 }
 
-// contact is the contact of that address, made when it is new. Caller holds
-// l.mu.
-func (l *link) contact(bare string) *contact {
-	c := l.contacts[bare]
-	if c == nil {
-		c = &contact{sub: "none"}
-		l.contacts[bare] = c
+// outgoing makes the stanza for a message and notes what later ones need.
+func (m *memory) outgoing(msg im.Message) (p stanza.Message, err error) {
+	j, err := stream.ParseJID(msg.Conv)
+	if err != nil {
+		return p, &im.Refused{Text: "This is not an XMPP address."}
 	}
-	return c
+	conv := addr(j).ID
+	c := m.contact(conv)
+	target, known := m.refs.name(conv, msg.Rel.To)
+	if msg.Kind == im.Nudge && time.Since(c.nudgedOut) < nudgePause {
+		return p, &im.Refused{Text: "You can't send nudges that often."}
+	}
+	if p, err = compose(msg, c.target(conv), target, known); err != nil {
+		return p, err
+	}
+	if msg.Kind == im.Nudge {
+		c.nudgedOut = time.Now()
+	}
+	c.typed, c.wrote = time.Time{}, true
+	m.sends.add(msg.ID, msg.Conv)
+	m.refs.add(msg.ID, conv, msg.ID, false)
+	return p, nil
 }
+
+// target is where what is said to a contact goes: to the client that he spoke
+// from last, else to all.
+func (c *contact) target(bare string) string { return cmp.Or(c.lock, bare) }
 
 // receipt reports how far a message came, unless that is known.
 func (l *link) receipt(r im.Receipt) {
@@ -70,35 +66,45 @@ func (l *link) receipt(r im.Receipt) {
 // typing passes on that the account is typing. Who hides does not tell.
 func (l *link) typing(t im.Typing) error {
 	l.mu.Lock()
-	c := l.contact(t.Conv)
-	to := t.Conv
-	if c.lock != "" {
-		to = c.lock
+	p, news := l.typed(t, available(l.shown.wanted.Status))
+	l.mu.Unlock()
+	if !news {
+		return nil
 	}
+	l.wake()
+	return l.s.Send(p, nil)
+}
+
+// typed notes that the account types, or no longer, and makes what is to be said
+// about it, if anything is. Of who is not visible nothing is said.
+func (m *memory) typed(t im.Typing, visible bool) (p stanza.Message, news bool) {
+	c := m.contact(t.Conv)
 	was := !c.typed.IsZero()
 	there := len(c.resources) > 0 || c.lock != ""
 	c.typed = time.Time{}
-	if t.On && there && available(l.shown.wanted.Status) {
-		c.typed = time.Now()
+	state := "paused"
+	if t.On && there && visible {
+		c.typed, state = time.Now(), "composing"
 	}
-	is := !c.typed.IsZero()
-	l.mu.Unlock()
-	switch {
-	case is == was:
-		return nil
-	case is:
-		l.wake()
-		return l.s.Send(composeState(to, "composing"), nil)
-	}
-	return l.s.Send(composeState(to, "paused"), nil)
+	return composeState(c.target(t.Conv), state), was == c.typed.IsZero()
 }
 
 // stopTyping says "paused" for those whose last key is long ago, and returns
 // when to look again, 0 when there is nobody.
 func (l *link) stopTyping(now time.Time) (next time.Duration) {
-	var stop []stanza.Message
 	l.mu.Lock()
-	for conv, c := range l.contacts {
+	stop, next := l.typedNoMore(now)
+	l.mu.Unlock()
+	for _, p := range stop {
+		l.s.Send(p, nil)
+	}
+	return next
+}
+
+// typedNoMore is what to say to those for whom the last key is long ago, and
+// when to look again, 0 when there is nobody.
+func (m *memory) typedNoMore(now time.Time) (stop []stanza.Message, next time.Duration) {
+	for conv, c := range m.contacts {
 		if c.typed.IsZero() {
 			continue
 		}
@@ -110,11 +116,7 @@ func (l *link) stopTyping(now time.Time) (next time.Duration) {
 			next = left
 		}
 	}
-	l.mu.Unlock()
-	for _, p := range stop {
-		l.s.Send(p, nil)
-	}
-	return next
+	return stop, next
 }
 
 // displayed tells a contact that his message was shown (XEP-0333).
@@ -123,16 +125,17 @@ func (l *link) displayed(r im.Receipt) error {
 		return nil
 	}
 	l.mu.Lock()
-	c := l.contact(r.Conv)
-	name, known := l.refs.name(r.Conv, r.ID)
-	tell := known && l.refs.read[r.ID] && l.mayLearn(c)
-	to := r.Conv
-	if c.lock != "" {
-		to = c.lock
-	}
+	p, wanted := l.marker(r)
+	tell := wanted && l.mayLearn(l.contact(r.Conv))
 	l.mu.Unlock()
 	if !tell {
 		return nil
 	}
-	return l.s.Send(composeReceipt(to, nsMarkers, "displayed", name), nil)
+	return l.s.Send(p, nil)
+}
+
+// marker says that a message was shown, to whom wants to know.
+func (m *memory) marker(r im.Receipt) (p stanza.Message, wanted bool) {
+	name, known := m.refs.name(r.Conv, r.ID)
+	return composeReceipt(m.contact(r.Conv).target(r.Conv), nsMarkers, "displayed", name), known && m.refs.read[r.ID]
 }

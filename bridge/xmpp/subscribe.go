@@ -38,6 +38,24 @@ func (l *link) seen(bare string, from stream.JID, s seen) {
 		l.mu.Unlock()
 		return
 	}
+	c.appears(from, s)
+	l.tell(bare, c)
+}
+
+// gone notes that one resource, or all of a contact, went away.
+func (l *link) gone(bare string, from stream.JID) {
+	l.mu.Lock()
+	c := l.contacts[bare]
+	if c == nil {
+		l.mu.Unlock()
+		return
+	}
+	c.goes(from)
+	l.tell(bare, c)
+}
+
+// appears notes what one resource shows, goes that one, or all, went away.
+func (c *contact) appears(from stream.JID, s seen) {
 	c.lock = ""
 	to := &c.resources
 	if c.probe.waiting {
@@ -52,17 +70,9 @@ func (l *link) seen(bare string, from stream.JID, s seen) {
 	if len(*to) < 100 {
 		(*to)[from.Resource] = s
 	}
-	l.tell(bare, c)
 }
 
-// gone notes that one resource, or all of a contact, went away.
-func (l *link) gone(bare string, from stream.JID) {
-	l.mu.Lock()
-	c := l.contacts[bare]
-	if c == nil {
-		l.mu.Unlock()
-		return
-	}
+func (c *contact) goes(from stream.JID) {
 	c.lock, c.composing = "", false
 	if c.probe.waiting && from.Resource == "" {
 		c.probe.found, c.probe.answered = map[string]seen{}, time.Now()
@@ -72,7 +82,6 @@ func (l *link) gone(bare string, from stream.JID) {
 	if from.Resource == "" {
 		c.resources = nil
 	}
-	l.tell(bare, c)
 }
 
 // tell reports what a contact shows when that is news. It unlocks l.mu.

@@ -33,7 +33,7 @@ func openBox(c control.Config, l limits, clock <-chan struct{}) (*control.Box, e
 	b := control.New(c)
 	nets, shared := networks(c.Log, b)
 	b.Hub, err = bridge.New(bridge.Config{
-		Store: c.Store, Networks: nets, Shared: shared, Voice: voice, Limits: l.hub(), Log: c.Log, Clock: clock,
+		Store: c.Store, Networks: nets, Shared: shared, Gateways: gateways(c.Log), Voice: voice, Limits: l.hub(), Log: c.Log, Clock: clock,
 	})
 	if err != nil {
 		return nil, errors.Join(err, c.Store.Close())

@@ -79,6 +79,26 @@ func TestAccountsWithoutABox(t *testing.T) {
 	nudge(t, "", "--data", dir, "doctor").want(t, exitOK, "the box is not running")
 }
 
+func TestGatewayWithoutABox(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new")
+	nudge(t, "", "gateway", "add", "--help").want(t, exitOK, "--secret", "--jid")
+	nudge(t, "", "--data", dir, "gateway", "add", "irc").want(t, exitFailed, "there are xmpp")
+	nudge(t, "", "--data", dir, "gateway", "add", "xmpp", "--jid", "msn.example.org").want(t, exitFailed, "--secret")
+	nudge(t, "s3cret\n", "--data", dir, "gateway", "add", "xmpp", "--jid", "msn.example.org", "--secret-stdin").want(t, exitOK, "connects when nudge runs")
+	r := nudge(t, "", "--data", dir, "gateway", "list").want(t, exitOK, "msn.example.org", "homeserver (default)")
+	nudge(t, "", "--data", dir, "gateway", "set", "xmpp", "accept_from", "everybody").want(t, exitFailed, "choose one of")
+	nudge(t, "", "--data", dir, "gateway", "set", "xmpp", "accept_from", "anyone").want(t, exitOK)
+	nudge(t, "s3cret\n", "--data", dir, "gateway", "add", "xmpp", "--jid", "other.example.org", "--secret-stdin").want(t, exitOK)
+	r = nudge(t, "", "--data", dir, "gateway", "list", "--json").want(t, exitOK, "other.example.org", `"accept_from": "anyone"`)
+	if strings.Contains(r.out, "s3cret") {
+		t.Error("the secret is shown")
+	}
+	nudge(t, "", "--data", dir, "status").want(t, exitOK, "gateway xmpp")
+	nudge(t, "", "--data", dir, "gateway", "remove", "xmpp").want(t, exitOK)
+	nudge(t, "", "--data", dir, "gateway", "remove", "xmpp").want(t, exitFailed, "no gateway to xmpp")
+	nudge(t, "", "--data", dir, "link", "remove", "", "xmpp").want(t, exitFailed, "no such account")
+}
+
 func TestImportLines(t *testing.T) {
 	dir := t.TempDir()
 	lines := `{"handle":"alice@hotmail.com","password":"sesame","contacts":["bob@hotmail.com"]}
@@ -98,6 +118,8 @@ func TestLinkArgs(t *testing.T) {
 		{"--data=d link add a xmpp --password-stdin --jid a@b --json", "--data=d link add a xmpp --json", "--password-stdin --jid=a@b"},
 		{"--data d link add a xmpp --wait 5s --help", "--data d link add a xmpp --wait 5s --help", ""},
 		{"link add", "link add", ""},
+		{"gateway add xmpp --secret-stdin --jid msn.x --wait 1s", "gateway add xmpp --wait 1s", "--secret-stdin --jid=msn.x"},
+		{"gateway set xmpp a b", "gateway set xmpp a b", ""},
 		{"link --x y", "link --x y", ""},
 	} {
 		rest, fields := splitLinkArgs(strings.Fields(c.line))
@@ -187,7 +209,7 @@ func TestBadKeyFile(t *testing.T) {
 func TestUsageAndHelp(t *testing.T) {
 	nudge(t, "", "dance").want(t, exitUsage, "nudge --help")
 	nudge(t, "", "user", "add").want(t, exitUsage, "<handle>")
-	nudge(t, "", "gateway", "add", "matrix", "--url=x").want(t, exitFailed, "not in this build")
+	nudge(t, "", "gateway", "add", "matrix", "--url=x").want(t, exitFailed, "there are xmpp")
 	nudge(t, "", "led", "test", "--data", t.TempDir()).want(t, exitFailed, "there is nothing to light: none: this board has no LED")
 	nudge(t, "", "led", "off", "--data", t.TempDir()).want(t, exitOK, "Dark: none")
 	nudge(t, "", "version").want(t, exitOK, "nudge ")
@@ -196,7 +218,7 @@ func TestUsageAndHelp(t *testing.T) {
 	for _, words := range []string{"user add", "user list", "user passwd", "user set", "user remove", "user import", "link add",
 		"link list", "link show", "link set", "link test", "link remove", "contact add", "contact list", "contact remove",
 		"setting", "status", "doctor", "logs", "backup", "restore", "check", "version",
-		"serve", "demo", "gateway", "led test", "led off"} {
+		"serve", "demo", "gateway add", "gateway list", "gateway set", "gateway remove", "led test", "led off"} {
 		nudge(t, "", append(strings.Fields(words), "--help")...).want(t, exitOK, "nudge "+words, "Example")
 	}
 	nudge(t, "", "link", "add", "--help").want(t, exitOK, "--homeserver", "--password")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"nudge/bridge/im"
 	"nudge/cmd/nudge/control"
 )
 
@@ -44,11 +46,18 @@ func (linkAdd) Help() string {
 	b.WriteString("The link is kept also when it does not come up; the exit code is 75 then. Linking again replaces the log-in data. " +
 		"A secret can be given as --KEY-stdin, one line each, in the order of the flags.\n")
 	nets, shared := networks(slog.New(slog.DiscardHandler), nil)
+	for _, name := range shared {
+		delete(nets, name)
+	}
+	writeForms(&b, nets)
+	b.WriteString("\nExample:\n\n\tnudge link add alice@hotmail.com matrix --user @alice:example.org --password-stdin < password.txt")
+	return b.String()
+}
+
+// writeForms lists the flags of log-in forms.
+func writeForms(b *strings.Builder, nets map[string]im.Network) {
 	for _, name := range slices.Sorted(maps.Keys(nets)) {
-		if slices.Contains(shared, name) {
-			continue
-		}
-		fmt.Fprintf(&b, "\n%s:\n\n", name)
+		fmt.Fprintf(b, "\n%s:\n\n", name)
 		for _, f := range nets[name].Fields() {
 			more := f.Help
 			if f.Required {
@@ -57,11 +66,9 @@ func (linkAdd) Help() string {
 			if len(f.Choices) > 0 {
 				more += " (" + strings.Join(f.Choices, ", ") + ")"
 			}
-			fmt.Fprintf(&b, "\t--%-12s %s\n", f.Key, more)
+			fmt.Fprintf(b, "\t--%-12s %s\n", f.Key, more)
 		}
 	}
-	b.WriteString("\nExample:\n\n\tnudge link add alice@hotmail.com matrix --user @alice:example.org --password-stdin < password.txt")
-	return b.String()
 }
 
 func (c linkAdd) Run(e *env) error {
@@ -80,7 +87,7 @@ func (c linkAdd) Run(e *env) error {
 
 // linkResult tells how a link is. One that is not up is kept and tried again.
 func (e *env) linkResult(cl *control.Client, l control.Link) error {
-	text := fmt.Sprintf("%s is linked to %s.", l.Account, l.Network)
+	text := fmt.Sprintf("%s is linked to %s.", cmp.Or(l.Account, "The box"), l.Network)
 	switch {
 	case !cl.Running():
 		text += " The link connects when nudge runs."
@@ -103,7 +110,7 @@ func (e *env) linkResult(cl *control.Client, l control.Link) error {
 var own = map[string]bool{"config": true, "data": true, "wait": true, "json": false, "help": false}
 
 // splitLinkArgs takes the network's own flags out of the command line of link
-// add, because only the network knows them. Any other command line stays whole.
+// add and gateway add, because only the network knows them. Any other command line stays whole.
 func splitLinkArgs(args []string) (rest, fields []string) {
 	var words int
 	var isAdd bool
@@ -114,7 +121,7 @@ func splitLinkArgs(args []string) (rest, fields []string) {
 		switch {
 		case !isFlag:
 			words++
-			if words == 1 && args[i] != "link" || words == 2 && args[i] != "add" {
+			if words == 1 && args[i] != "link" && args[i] != "gateway" || words == 2 && args[i] != "add" {
 				return args, nil
 			}
 			isAdd = words >= 2
@@ -224,13 +231,7 @@ func (c linkShow) Run(e *env) error {
 			if i < 0 {
 				return
 			}
-			for _, f := range nets[i].Settings {
-				value, set := l.Settings[f.Key]
-				if !set {
-					value = f.Default + " (default)"
-				}
-				fmt.Fprintf(w, "%s\t%s\t%s\n", f.Key, value, f.Help)
-			}
+			writeSettings(w, nets[i].Settings, l.Settings)
 		})
 	})
 }

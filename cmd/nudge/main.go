@@ -47,7 +47,7 @@ type cli struct {
 	Demo    demoCmd    `cmd:"" help:"Show the box at work: two old clients meet on a throw-away one."`
 	User    userCmd    `cmd:"" help:"Accounts: add, list, passwd, set, remove, import."`
 	Link    linkCmd    `cmd:"" help:"Links of accounts to other networks: add, list, show, set, test, remove."`
-	Gateway gatewayCmd `cmd:"" help:"One connection to a server for all accounts (not in this build)."`
+	Gateway gatewayCmd `cmd:"" help:"One connection to a server for all accounts: add, list, set, remove."`
 	Contact contactCmd `cmd:"" help:"Contacts of an account: add, list, remove."`
 	Setting settingCmd `cmd:"" help:"Show or change settings of the whole box."`
 	Status  statusCmd  `cmd:"" help:"Show how the box is."`
@@ -74,7 +74,7 @@ type env struct {
 	stdin    *lineReader
 	stdout   io.Writer
 	stderr   io.Writer
-	linkArgs []string // of link add: the flags of the network's form
+	linkArgs []string // of link add and gateway add: the flags of the network's form
 }
 
 func main() {
@@ -157,6 +157,3 @@ func (e *env) fail(err error) int {
 func usage(format string, args ...any) error {
 	return &coded{exitUsage, fmt.Errorf(format, args...)}
 }
-
-// notHere is what commands answer that DESIGN.md §5 promises for later.
-func notHere(what string) error { return fmt.Errorf("%s: not in this build", what) }

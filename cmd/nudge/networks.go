@@ -22,3 +22,10 @@ func networks(log *slog.Logger, b *control.Box) (all map[string]im.Network, shar
 		"xmpp":         xmpp.New(log),
 	}, []string{assistant.Name}
 }
+
+// gateways names the networks that speak for all accounts at once.
+func gateways(log *slog.Logger) map[string]im.Network {
+	return map[string]im.Network{
+		"xmpp": xmpp.NewGateway(log),
+	}
+}

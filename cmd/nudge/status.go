@@ -90,15 +90,11 @@ func printStatus(w io.Writer, s control.Status) {
 	for _, u := range s.Online {
 		fmt.Fprintf(w, "  %s\t%s, %s\n", u.Handle, u.Status, strings.TrimSpace(u.Protocol+" "+u.Client+" from "+u.Address))
 	}
+	for _, l := range s.Gateways {
+		fmt.Fprintf(w, "gateway %s\t%s\n", l.Network, linkText(l))
+	}
 	for _, l := range s.Links {
-		text := l.State
-		if l.Text != "" {
-			text += ": " + l.Text
-		}
-		if l.Since != nil && l.State != "down" {
-			text += ", since " + time.Since(*l.Since).Round(time.Second).String()
-		}
-		fmt.Fprintf(w, "link %s %s\t%s\n", l.Account, l.Network, text)
+		fmt.Fprintf(w, "link %s %s\t%s\n", l.Account, l.Network, linkText(l))
 	}
 	if len(s.Troubled) > 0 {
 		fmt.Fprintf(w, "PCs in trouble\t%d could not sign in when they last tried\n", len(s.Troubled))
@@ -106,6 +102,18 @@ func printStatus(w io.Writer, s control.Status) {
 	for _, p := range s.Troubled {
 		fmt.Fprintf(w, "  %s\t%s\n", p.Address, p)
 	}
+}
+
+// linkText says how a link is and since when.
+func linkText(l control.Link) string {
+	text := l.State
+	if l.Text != "" {
+		text += ": " + l.Text
+	}
+	if l.Since != nil && l.State != "down" {
+		text += ", since " + time.Since(*l.Since).Round(time.Second).String()
+	}
+	return text
 }
 
 // doctorCmd looks for what is wrong.
@@ -157,16 +165,3 @@ func (logsCmd) Run(e *env) error {
 		Command string `json:"command"`
 	}{command}, "As a service nudge logs to the journal: %s\nStarted by hand it logs to standard error.", command)
 }
-
-// gatewayCmd is promised for later.
-type gatewayCmd struct {
-	Args []string `arg:"" optional:"" passthrough:""`
-}
-
-// Help is what it will be like.
-func (gatewayCmd) Help() string {
-	return "Will connect a whole server at once, as application service or component. Example:\n\n\tnudge gateway add xmpp"
-}
-
-// Run says that there are no gateways yet.
-func (gatewayCmd) Run() error { return notHere("gateways for all accounts at once") }

@@ -53,6 +53,7 @@ type decoder struct {
 	in  *budget
 	max int64
 	dec *xml.Decoder
+	id  string // of the stream
 }
 
 func newDecoder(r io.Reader, maxStanza int64, last *atomic.Int64) *decoder {
@@ -74,6 +75,7 @@ func (d *decoder) header() error {
 			if t.Name.Space != stanza.NSStream || t.Name.Local != "stream" {
 				return errNoStream
 			}
+			d.id = Attr(element(t), "id")
 			return nil
 		case xml.ProcInst, xml.CharData:
 		default:
@@ -148,8 +150,12 @@ func (d *decoder) tree(start xml.StartElement) (*stanza.Node, error) {
 	return root, nil
 }
 
+// element makes a node. What a component gets is read like what a client gets.
 func element(t xml.StartElement) *stanza.Node {
 	n := &stanza.Node{XMLName: t.Name}
+	if n.XMLName.Space == stanza.NSComponent {
+		n.XMLName.Space = stanza.NSClient
+	}
 	for _, a := range t.Attr {
 		if a.Name.Space != "xmlns" && a.Name.Local != "xmlns" {
 			n.Attrs = append(n.Attrs, a)

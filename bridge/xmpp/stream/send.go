@@ -95,7 +95,7 @@ func (s *Stream) push(b []byte, acked func()) error {
 func (s *Stream) fence(acked func()) []byte {
 	s.sm.out = append(s.sm.out, sent{acked: acked})
 	at := s.sm.acked + uint32(len(s.sm.out))
-	iq := ping(s.cfg.JID.Domain)
+	iq := s.ping()
 	s.waiting[iq.Id] = waiter{iq.To, func(*stanza.Node) {
 		s.mu.Lock()
 		tell, _ := s.sm.take(at) // our own count
@@ -106,12 +106,24 @@ func (s *Stream) fence(acked func()) []byte {
 	return b
 }
 
-func ping(domain string) *stanza.IQ {
-	return &stanza.IQ{
+// ping asks the server, and a component itself, by way of its server: which
+// other name that one has is not known.
+func (s *Stream) ping() *stanza.IQ {
+	iq := &stanza.IQ{
 		XMLName: xml.Name{Local: "iq"},
-		Attrs:   stanza.Attrs{Type: stanza.IQTypeGet, Id: rand.Text(), To: domain},
+		Attrs:   stanza.Attrs{Type: stanza.IQTypeGet, Id: rand.Text(), To: s.cfg.JID.Domain},
 		Any:     &stanza.Node{XMLName: xml.Name{Space: nsPing, Local: "ping"}},
 	}
+	if s.component {
+		iq.From = s.cfg.JID.Domain
+	}
+	return iq
+}
+
+// echo tells whether n is our own ping that came back. Nobody else has that
+// address.
+func (s *Stream) echo(n *stanza.Node) bool {
+	return s.component && Attr(n, "from") == s.cfg.JID.Domain && Attr(n, "to") == s.cfg.JID.Domain
 }
 
 // waiter is somebody who waits for the answer to an IQ that was sent to.
@@ -183,7 +195,7 @@ func (s *Stream) Do(ctx context.Context, iq *stanza.IQ) (*stanza.Node, error) {
 
 // Ping asks the server for a sign of life (XEP-0199); an error answer is one.
 func (s *Stream) Ping(ctx context.Context) error {
-	_, err := s.Do(ctx, ping(s.cfg.JID.Domain))
+	_, err := s.Do(ctx, s.ping())
 	if _, ok := err.(*StanzaError); ok {
 		return nil
 	}

@@ -1,8 +1,8 @@
-// Package stream keeps one XMPP client stream: it finds the server, encrypts,
-// logs in, binds, survives short cuts of the line (XEP-0198) and tells when the
-// server has taken what was sent. It uses the stanza types of gosrc.io/xmpp and
-// nothing else of that module, whose client loses order and can be ended by any
-// contact.
+// Package stream keeps one XMPP stream, of a client or of a component (see
+// DialComponent): it finds the server, encrypts, logs in, binds, survives short
+// cuts of the line (XEP-0198) and tells when the server has taken what was sent. It
+// uses the stanza types of gosrc.io/xmpp and nothing else of that module, whose
+// client loses order and can be ended by any contact.
 //
 // # Goroutines
 //
@@ -102,17 +102,18 @@ type Handler func(n *stanza.Node, done func())
 // Stream is one logged-in stream. Its methods may be called from any
 // goroutine.
 type Stream struct {
-	cfg      Config
-	bound    JID
-	features *stanza.Node // after the first log-in
-	handle   Handler
-	ctx      context.Context
-	cancel   context.CancelFunc
-	wg       sync.WaitGroup
-	done     chan struct{} // closed when the stream has ended, err is then set
-	err      error
-	last     atomic.Int64 // when bytes last came, unix nanoseconds
-	handling atomic.Bool  // the reader is inside Handle: silence proves nothing
+	cfg       Config
+	component bool
+	bound     JID
+	features  *stanza.Node // after the first log-in
+	handle    Handler
+	ctx       context.Context
+	cancel    context.CancelFunc
+	wg        sync.WaitGroup
+	done      chan struct{} // closed when the stream has ended, err is then set
+	err       error
+	last      atomic.Int64 // when bytes last came, unix nanoseconds
+	handling  atomic.Bool  // the reader is inside Handle: silence proves nothing
 
 	mu      sync.Mutex // guards what follows; never held across I/O or callbacks
 	wire    *wire      // nil while the line is cut
@@ -187,7 +188,7 @@ func (s *Stream) run(w *wire) {
 		}
 		cut := isCut(err)
 		if !cut || !resume {
-			s.end(explain(s.cfg.JID.Domain, err))
+			s.end(s.explain(err))
 			return
 		}
 		s.cfg.Log.Debug("the line to the chat server was cut", "err", err)
@@ -258,7 +259,7 @@ func (s *Stream) received(n *stanza.Node) {
 	s.mu.Unlock()
 	done := func() { s.settled(seq) }
 	if n.XMLName.Local == "iq" {
-		if t := Attr(n, "type"); t == "result" || t == "error" {
+		if t := Attr(n, "type"); t == "result" || t == "error" || s.echo(n) {
 			done()
 			s.answered(n)
 			return

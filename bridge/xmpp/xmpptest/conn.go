@@ -32,6 +32,8 @@ type conn struct {
 	user string
 	x    *session
 
+	component bool
+
 	writer sync.WaitGroup
 
 	once  sync.Once
@@ -64,6 +66,9 @@ func (k *conn) run() {
 	k.writer.Wait()
 	k.s.mu.Lock()
 	delete(k.s.conns, k)
+	if k.s.component == k {
+		k.s.component = nil
+	}
 	if x := k.x; x != nil && x.k == k {
 		x.k = nil
 		if errors.Is(err, errQuit) || !x.sm {
@@ -161,6 +166,9 @@ func (k *conn) tls() error {
 }
 
 func (k *conn) talk() error {
+	if k.component {
+		return k.talkComponent()
+	}
 	if err := k.encrypt(); err != nil {
 		return err
 	}

@@ -15,6 +15,8 @@ func (s *Server) iq(a *account, x *session, n *stanza.Node) {
 	if to != "" && to != s.Domain && bare != x.bare() || res != "" {
 		if b := s.local(to); b != nil && b.sessions[res] != nil {
 			b.sessions[res].give(n)
+		} else if s.ofComponent(to) {
+			s.toComponent(n)
 		} else if typ == "get" || typ == "set" {
 			condition := "service-unavailable"
 			if !strings.HasSuffix(bare, "@"+s.Domain) {

@@ -56,6 +56,10 @@ func (s *Server) message(a *account, x *session, n *stanza.Node) {
 	}
 	s.carbons(a, x, "sent", n)
 	b := s.local(to)
+	if b == nil && s.ofComponent(to) {
+		s.toComponent(n)
+		return
+	}
 	if b == nil {
 		if attr(n, "type") != "error" {
 			x.give(parse(fmt.Sprintf("<message type='error' id='%s' from='%s'><error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>", attr(n, "id"), to)))
@@ -127,7 +131,11 @@ func (s *Server) carbons(a *account, x *session, kind string, n *stanza.Node) {
 // presence back, but tells nobody that it began or ended, like ejabberd's.
 func (s *Server) presence(a *account, x *session, n *stanza.Node) {
 	to, typ := attr(n, "to"), attr(n, "type")
-	if to != "" {
+	switch {
+	case s.ofComponent(to):
+		s.presenceToComponent(a, x, to, typ, n)
+		return
+	case to != "":
 		s.directed(a, x, to, typ, n)
 		return
 	}
@@ -166,7 +174,10 @@ func (s *Server) broadcast(a *account, x *session, n *stanza.Node) {
 	c := clone(n)
 	c.Attrs = set(c.Attrs, "from", x.full())
 	for jid, i := range a.roster {
-		if b := s.local(jid); b != nil && (i.sub == "from" || i.sub == "both") && !a.blocked[jid] && !b.blocked[x.bare()] {
+		if s.ofComponent(jid) && (i.sub == "from" || i.sub == "both") {
+			c.Attrs = set(c.Attrs, "to", jid)
+			s.toComponent(c)
+		} else if b := s.local(jid); b != nil && (i.sub == "from" || i.sub == "both") && !a.blocked[jid] && !b.blocked[x.bare()] {
 			for _, y := range b.sessions {
 				if y.prio > -128 {
 					y.give(c)
@@ -177,6 +188,9 @@ func (s *Server) broadcast(a *account, x *session, n *stanza.Node) {
 }
 
 func (s *Server) answerProbe(x *session, jid string) {
+	if s.ofComponent(jid) {
+		s.toComponent(parse(fmt.Sprintf("<presence type='probe' from='%s' to='%s'/>", x.full(), jid)))
+	}
 	if b := s.local(jid); b != nil {
 		for _, y := range b.sessions {
 			if y.presence != nil && !y.hidden {

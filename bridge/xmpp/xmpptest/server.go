@@ -66,6 +66,9 @@ type Server struct {
 	lose     bool // cut after the next message
 
 	loseResumed bool // cut after the next resumption
+
+	component   *conn
+	unreceipted []*stanza.Node // messages to the component without their receipt
 }
 
 // account is one user with what the server keeps for him.
@@ -171,7 +174,7 @@ func (s *Server) Dial(ctx context.Context, network, addr string) (net.Conn, erro
 	if s.downs || s.ctx.Err() != nil {
 		return nil, errors.New("connection refused")
 	}
-	s.serve(theirs)
+	s.serve(theirs, false)
 	return mine, nil
 }
 
@@ -185,13 +188,13 @@ func (s *Server) Serve(l net.Listener) {
 			return
 		}
 		s.mu.Lock()
-		s.serve(c)
+		s.serve(c, false)
 		s.mu.Unlock()
 	}
 }
 
-func (s *Server) serve(c net.Conn) {
-	k := &conn{s: s, raw: c, c: c, muted: s.stalled}
+func (s *Server) serve(c net.Conn, component bool) {
+	k := &conn{s: s, raw: c, c: c, muted: s.stalled, component: component}
 	s.conns[k] = true
 	s.wg.Add(1)
 	go func() {

@@ -27,6 +27,7 @@ type route interface {
 var routes = []route{
 	userAdd, userList, userSet, userPassword, userRemove, userImport,
 	networkList, linkAdd, linkList, linkSet, linkTest, linkRemove,
+	gatewayForms, gatewayAdd, gatewayList, gatewaySet, gatewayRemove,
 	contactAdd, contactList, contactRemove,
 	settingList, settingSet,
 	statusGet, doctorRun, lightsTest, pairingOpen,

@@ -28,9 +28,10 @@ type Network struct {
 	Settings []Field `json:"settings"`
 }
 
-// Link is an account's link to a network, without its secrets.
+// Link is an account's link to a network, or, without an account, a gateway that
+// speaks for all; without its secrets.
 type Link struct {
-	Account  string            `json:"account"`
+	Account  string            `json:"account,omitempty"`
 	Network  string            `json:"network"`
 	State    string            `json:"state"` // up, degraded, down
 	Text     string            `json:"text,omitempty"`

@@ -17,6 +17,7 @@ type Status struct {
 	Online    []User     `json:"online"` // who is signed in
 	Waiting   int        `json:"waiting"`
 	Links     []Link     `json:"links"`
+	Gateways  []Link     `json:"gateways"`
 	Troubled  []PC       `json:"troubled"`          // PCs that could not sign in lately
 	Lights    string     `json:"lights,omitempty"`  // which there are, or why there are none
 	Pairing   *time.Time `json:"pairing,omitempty"` // open until
@@ -52,6 +53,9 @@ func (b *Box) status(ctx context.Context, _ Done) (Status, error) {
 		}
 	}
 	if s.Links, err = b.linkList(ctx, LinkName{}); err != nil {
+		return s, err
+	}
+	if s.Gateways, err = b.gatewayList(ctx, LinkName{}); err != nil {
 		return s, err
 	}
 	pcs, err := b.pcs(ctx)

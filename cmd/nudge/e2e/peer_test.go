@@ -27,7 +27,7 @@ type peerEvent struct {
 	ID, Frm, Body, State, Type   string
 	Show, Status, Presence       string
 	Room, User, Membership, Edit string
-	Key, To                      string
+	Key, To, Condition           string
 	Delayed, Decrypted           bool
 	Users                        []string
 	Messages                     []archived

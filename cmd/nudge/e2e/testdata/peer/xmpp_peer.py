@@ -39,6 +39,7 @@ class Peer(slixmpp.ClientXMPP):
         on = self.add_event_handler
         on("session_start", self.started)
         on("message", self.message)
+        on("message_error", self.message)
         on("attention", lambda m: emit("attention", frm=m["from"].bare))
         on("receipt_received", lambda m: emit("receipt", frm=m["from"].bare, id=m["receipt"]))
         on("changed_status", self.changed)

@@ -1,0 +1,232 @@
+package xmpp
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"gosrc.io/xmpp/stanza"
+
+	"nudge/bridge/im"
+	"nudge/bridge/xmpp/stream"
+)
+
+// device is the resource that accounts have on a component.
+const device = "nudge"
+
+// component is the transport of all accounts. It implements im.Link.
+//
+// No server keeps a contact list for a component, so it keeps who may see whom
+// itself, in its KV (residents.go). Nor does it keep messages: a sender's own
+// client is told by a receipt that a message is on disk here, and that is the only
+// acknowledgement there is (DESIGN.md §3).
+//
+// The stream's reader calls receive in order, Handle is called by the hub's
+// lanes, the conductor greets at the start and does what is due later. mu guards
+// the maps; it is held over neither Send nor Accept nor the KV.
+type component struct {
+	host   im.Host
+	log    *slog.Logger
+	s      *stream.Stream
+	domain string
+	hurry  chan struct{} // the conductor is to look whether somebody stopped typing, or is silent
+	saving chan struct{} // a token: one writes to the KV at a time
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	wg     sync.WaitGroup // conductor
+	done   chan struct{}  // closed when the link has ended and nothing of it runs
+
+	mu        sync.Mutex
+	residents map[string]*resident // by account
+	unsaved   []change
+}
+
+func newComponent(host im.Host, s *stream.Stream, log *slog.Logger) *component {
+	k := &component{
+		host: host, log: log, s: s, domain: s.Bound().Domain, residents: map[string]*resident{},
+		hurry: make(chan struct{}, 1), saving: make(chan struct{}, 1), done: make(chan struct{}),
+	}
+	k.ctx, k.cancel = context.WithCancelCause(context.Background())
+	return k
+}
+
+// start sets the component going, as link.start does.
+func (k *component) start() {
+	ready := make(chan struct{})
+	k.s.Start(func(n *stanza.Node, done func()) {
+		<-ready // who may see whom is known
+		k.receive(n)
+		done()
+	})
+	k.wg.Go(func() { k.run(ready) })
+	go func() {
+		select {
+		case <-k.s.Done():
+			if err := k.s.Wait(); err != nil {
+				k.cancel(lost(err))
+			}
+		case <-k.ctx.Done():
+		}
+		k.cancel(errClosed)
+		k.wg.Wait()
+		k.signOff()
+		k.s.Close()
+		close(k.done)
+	}()
+}
+
+// Wait returns when the link has ended.
+func (k *component) Wait() error {
+	<-k.done
+	if err := context.Cause(k.ctx); !errors.Is(err, errClosed) {
+		return lost(err)
+	}
+	return nil
+}
+
+// Close signs all accounts off.
+func (k *component) Close() error {
+	k.cancel(errClosed)
+	<-k.done
+	return nil
+}
+
+// run is the conductor.
+func (k *component) run(ready chan struct{}) {
+	err := k.load()
+	close(ready)
+	if err == nil {
+		err = k.accept(im.Addr{}, nil, im.LinkState{Net: Name, State: im.Up})
+	}
+	if err == nil {
+		err = k.greet()
+	}
+	if err != nil {
+		k.end(err)
+		return
+	}
+	t := time.NewTimer(probeSilence)
+	defer t.Stop()
+	for armed := true; ; {
+		select {
+		case <-k.ctx.Done():
+			return
+		case <-k.hurry:
+			if !armed {
+				t.Reset(min(probeSilence, typingEnds))
+			}
+			armed = true
+		case <-t.C:
+			k.sweep()
+			next := k.stopTyping(time.Now())
+			if armed = next > 0; armed {
+				t.Reset(next)
+			}
+		}
+	}
+}
+
+// wake makes the conductor look in a while.
+func (k *component) wake() {
+	select {
+	case k.hurry <- struct{}{}:
+	default:
+	}
+}
+
+// end ends the link because of err, unless it is ending: the stream knows better
+// why then.
+func (k *component) end(err error) {
+	if !errors.Is(err, stream.ErrClosed) && k.ctx.Err() == nil {
+		k.cancel(lost(err))
+	}
+}
+
+// accept reports to the hub. An error has ended the link.
+func (k *component) accept(user im.Addr, settled func(error), events ...im.Event) error {
+	err := k.host.Accept(k.ctx, im.Batch{User: user, Events: events}, settled)
+	if err != nil {
+		k.fail(err)
+	}
+	return err
+}
+
+// fail ends the link because something could not be kept.
+func (k *component) fail(err error) {
+	k.cancel(&im.Lost{Class: im.Retry, Text: "Messages could not be stored (" + err.Error() + "). It is tried again by itself."})
+}
+
+// receive is the stream's handler.
+func (k *component) receive(n *stanza.Node) {
+	from, err := stream.ParseJID(stream.Attr(n, "from"))
+	to, err2 := stream.ParseJID(stream.Attr(n, "to"))
+	if err != nil || err2 != nil || to.Domain != k.domain || from.Domain == k.domain {
+		return
+	}
+	switch n.XMLName.Local {
+	case "message":
+		k.message(n, from, to)
+	case "presence":
+		k.presence(n, from, to)
+	case "iq":
+		k.iq(n, from, to)
+	}
+}
+
+// Handle carries ev out for user.
+func (k *component) Handle(ctx context.Context, user im.Addr, ev im.Event) error {
+	if k.ctx.Err() != nil {
+		return errClosed
+	}
+	r, acct, ok := k.resident(user.ID)
+	if !ok {
+		if _, is := ev.(im.PresenceChanged); is {
+			return k.moveOut(ctx, user)
+		}
+		return &im.Refused{Text: "The account is not on the gateway any more."}
+	}
+	switch ev := ev.(type) {
+	case im.Message:
+		return k.say(r, ev)
+	case im.Typing:
+		return k.typing(r, ev)
+	case im.Receipt:
+		return k.displayed(r, ev)
+	case im.ContactEdit:
+		return k.edit(ctx, r, acct, ev)
+	case im.PresenceChanged:
+		k.show(r, acct, ev.Now)
+		return nil
+	}
+	return im.ErrUnsupported
+}
+
+// Find asks whether there is such an address, as far as servers tell. Accounts of
+// this box are found without.
+func (k *component) Find(ctx context.Context, _ im.Addr, who string) (im.Person, error) {
+	j, err := stream.ParseJID(who)
+	if err != nil || j.Local == "" || j.Resource != "" || j.Domain == k.domain {
+		return im.Person{}, im.ErrNotFound
+	}
+	iq := query(stanza.IQTypeGet, j.Domain, element(stanza.NSDiscoInfo, "query"))
+	iq.From = k.domain
+	_, err = k.s.Do(ctx, iq)
+	var e *stream.StanzaError
+	if errors.As(err, &e) {
+		return im.Person{}, im.ErrNotFound
+	}
+	return im.Person{Addr: addr(j)}, err
+}
+
+// Open fetches a contact's picture; ref is what his presence announced.
+func (k *component) Open(ctx context.Context, user im.Addr, ref string) (io.ReadCloser, im.File, error) {
+	return fetchPicture(ctx, k.s, address(user.ID, k.domain).String(), ref)
+}
+
+// Upload is not offered: files go as links of the box.
+func (k *component) Upload(context.Context, im.Addr, string, im.File, io.Reader) (string, error) {
+	return "", im.ErrUnsupported
+}

@@ -1,0 +1,99 @@
+package xmpp
+
+import (
+	"encoding/xml"
+	"strings"
+
+	"gosrc.io/xmpp/stanza"
+
+	"nudge/bridge/im"
+	"nudge/bridge/xmpp/stream"
+)
+
+// nsGateway is how clients ask a gateway for the address of somebody on its
+// other side (XEP-0100 §4.9).
+const nsGateway = "jabber:iq:gateway"
+
+// iq answers what is asked of accounts on a component, and of the component.
+// There is no registration: accounts are the owner's business.
+func (k *component) iq(n *stanza.Node, from, to stream.JID) {
+	typ := stream.Attr(n, "type")
+	if typ != "get" && typ != "set" || len(n.Nodes) == 0 {
+		return
+	}
+	reply := &stanza.IQ{XMLName: xml.Name{Local: "iq"}, Attrs: stanza.Attrs{
+		Type: stanza.IQTypeResult, Id: stream.Attr(n, "id"), From: stream.Attr(n, "to"), To: stream.Attr(n, "from")}}
+	condition := ""
+	if to.Local == "" {
+		condition = k.asksGateway(reply, typ, &n.Nodes[0], from)
+	} else {
+		condition = k.asksResident(reply, typ, &n.Nodes[0], from, to)
+	}
+	if no, ok := refusals[condition]; ok {
+		reply.Type, reply.Error, reply.Payload, reply.Any = stanza.IQTypeError, &no, nil, nil
+	}
+	k.s.Send(reply, nil)
+}
+
+// asksGateway answers for the component; what it can't is the condition of the
+// error.
+func (k *component) asksGateway(reply *stanza.IQ, typ string, q *stanza.Node, from stream.JID) (condition string) {
+	answer := func(space, local string, nodes ...stanza.Node) string {
+		a := element(space, local)
+		a.Nodes = nodes
+		reply.Any = &a
+		return ""
+	}
+	switch space := q.XMLName.Space; {
+	case typ == "get" && space == nsPing:
+		return ""
+	case typ == "get" && space == stanza.NSDiscoInfo && stream.Attr(q, "node") == "":
+		d := reply.DiscoInfo()
+		d.AddIdentity("Nudge", "gateway", "msn")
+		d.AddFeatures(stanza.NSDiscoInfo, stanza.NSDiscoItems, nsPing, nsGateway, nsVCard)
+		return ""
+	case typ == "get" && space == stanza.NSDiscoItems:
+		return answer(stanza.NSDiscoItems, "query")
+	case typ == "get" && space == nsVCard:
+		return answer(nsVCard, "vCard", words(nsVCard, "FN", "Nudge"), words(nsVCard, "DESC", "The way to people with MSN Messenger."))
+	case typ == "get" && space == nsGateway:
+		return answer(nsGateway, "query", words(nsGateway, "desc", "Give the MSN address of the person, such as alice@hotmail.com."), words(nsGateway, "prompt", "MSN address"))
+	case typ == "set" && space == nsGateway:
+		acct, ok := k.host.Account(strings.TrimSpace(stream.Text(q, nsGateway, "prompt")))
+		if !ok || !k.welcomes(from) {
+			return "item-not-found"
+		}
+		return answer(nsGateway, "query", words(nsGateway, "jid", address(acct.ID, k.domain).String()))
+	}
+	return "service-unavailable"
+}
+
+// asksResident answers for an account, to those who may write to it.
+func (k *component) asksResident(reply *stanza.IQ, typ string, q *stanza.Node, from, to stream.JID) (condition string) {
+	r, acct, ok := k.resident(handle(to))
+	if !ok {
+		return "item-not-found"
+	}
+	if may, blocked := acct.OnList(addr(from)); !may || blocked || typ != "get" || !k.mayWrite(r, from) {
+		return "service-unavailable"
+	}
+	switch q.XMLName.Space {
+	case nsPing:
+		return ""
+	case stanza.NSDiscoInfo:
+		d := reply.DiscoInfo().SetNode(stream.Attr(q, "node"))
+		if to.Resource == "" {
+			d.AddIdentity("", "account", "registered")
+		} else {
+			d.AddIdentity("Nudge", "client", "pc")
+		}
+		d.AddFeatures(ours...)
+		return ""
+	case nsVCard:
+		card := element(nsVCard, "vCard")
+		card.Nodes = []stanza.Node{words(nsVCard, "FN", im.OneLine(acct.Name)), words(nsVCard, "NICKNAME", im.OneLine(acct.Name)), words(nsVCard, "JABBERID", r.jid.Bare().String())}
+		reply.Any = &card
+		return ""
+	}
+	return "service-unavailable"
+}

@@ -1,0 +1,252 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"nudge/cmd/nudge/e2e/msnclient"
+)
+
+// TestComponent walks one old client through a day on a component (XEP-0114) of
+// each server: nobody has linked an account, and people find the account at the
+// component's own address. The steps share one scene and build on each other.
+func TestComponent(t *testing.T) {
+	for _, c := range []struct {
+		kind    string
+		version msnclient.Version
+	}{{"prosody", msnclient.MSNP8}, {"ejabberd", msnclient.MSNP8}, {"prosody", msnclient.MSNP2}, {"prosody", msnclient.MSNP12}} {
+		t.Run(c.kind+"/"+c.version.Name, func(t *testing.T) {
+			end2end(t)
+			sc := newComponentScene(t, ownServer(t, c.kind, true), c.version)
+			for _, step := range []struct {
+				name string
+				run  func(*scene, *testing.T)
+			}{
+				{"asked and accepted", (*scene).stepAcquaint},
+				{"chat both ways", (*scene).stepChat},
+				{"receipt", (*scene).stepReceipt},
+				{"typing", (*scene).stepTyping},
+				{"nudge", (*scene).stepNudge},
+				{"status", (*scene).stepStatus},
+				{"called by a contact", (*scene).stepCalled},
+				{"offline message", (*scene).stepOfflineAtComponent},
+				{"nobody of that name", (*scene).stepNobody},
+				{"restarts", (*scene).stepRestarts},
+				{"block and unblock", (*scene).stepBlockAtComponent},
+				{"part", (*scene).stepPart},
+			} {
+				if !t.Run(step.name, func(t *testing.T) { step.run(sc, t) }) {
+					t.FailNow()
+				}
+			}
+		})
+	}
+}
+
+// newComponentScene makes a box that is the server's component, and bob, who knows
+// the account's address there.
+func newComponentScene(t *testing.T, s *server, v msnclient.Version) *scene {
+	sc := &scene{test: t, server: s, version: v}
+	sc.box = newBox(t)
+	sc.box.AddUser(t, aliceHandle, v)
+	domain := "msn." + s.Domain
+	sc.box.cli(t, "gateway", "add", "xmpp", "--jid", domain, "--server", loopback(s.settings.Component), "--secret", s.settings.Secret)
+	sc.me = person{server: s, ID: strings.ReplaceAll(aliceHandle, "@", `\40`) + "@" + domain, Handle: aliceHandle}
+	bob := joinXMPP(t, newPerson(t, s, "bob"))
+	bob.friend = sc.me
+	sc.bob = bob
+	return sc
+}
+
+// stepAcquaint lets bob ask, and accepts him; he accepts in turn.
+func (sc *scene) stepAcquaint(t *testing.T) {
+	ctx, bob := waiting(t, 2*patience), sc.bob.(*xmppPeer)
+	sc.again(t, "NLN")
+	mark, from := bob.Mark(), sc.client.Log.Len()
+	asked := bob.Ask(t)
+	e, err := sc.client.Log.Wait(ctx, from, func(e msnclient.Event) bool {
+		_, list, who, ok := e.Listed()
+		return ok && list == msnclient.RL && is(who.Handle, bob.me)
+	})
+	check(t, err)
+	_, _, asker, _ := e.Listed()
+	check(t, sc.client.Add(ctx, msnclient.AL, asker.Handle))
+	check(t, asked(ctx))
+	check(t, sc.client.Add(ctx, msnclient.FL, asker.Handle))
+	check(t, bob.Sees(ctx, mark, "online"))
+	check(t, eventually(patience, func() error {
+		e, err := bob.try(ctx, op{"op": "roster"})
+		if err == nil && e.Roster[sc.me.ID] != "both" {
+			err = fmt.Errorf("bob has the list %v", e.Roster)
+		}
+		return err
+	}))
+	sc.again(t, "NLN")
+	check(t, sc.sees(ctx, 0, bob.me, "NLN"))
+}
+
+// receipted says something as bob and waits until the box says that it has it.
+func (sc *scene) receipted(ctx context.Context, text string) error {
+	bob := sc.bob.(*xmppPeer)
+	mark := bob.Mark()
+	e, err := bob.try(ctx, op{"op": "msg", "to": bob.friend.ID, "body": text})
+	if err != nil {
+		return err
+	}
+	_, err = bob.find(ctx, mark, func(r peerEvent) bool { return r.Ev == "receipt" && r.ID == e.ID })
+	return err
+}
+
+func (sc *scene) stepReceipt(t *testing.T) {
+	check(t, sc.receipted(waiting(t, patience), "did you get this"))
+}
+
+func (sc *scene) stepOfflineAtComponent(t *testing.T) {
+	ctx, mark := waiting(t, patience), sc.bob.Mark()
+	sc.client.Close()
+	check(t, sc.bob.Sees(ctx, mark, "offline"))
+	check(t, sc.receipted(ctx, "read this tomorrow"))
+	check(t, sc.box.Kill())
+	check(t, sc.box.Start())
+	mark = sc.bob.Mark()
+	sc.again(t, "NLN")
+	_, err := sc.hears(ctx, 0, sc.bob.Person(), "read this tomorrow")
+	check(t, err)
+	check(t, sc.bob.Sees(ctx, mark, "online"))
+	sc.talk(t, "morning")
+}
+
+func (sc *scene) stepNobody(t *testing.T) {
+	bob := sc.bob.(*xmppPeer)
+	mark := bob.Mark()
+	bob.do(t, op{"op": "msg", "to": `nobody\40nudge.test@msn.` + sc.server.Domain, "body": "is anybody there"})
+	e, err := bob.find(waiting(t, patience), mark, func(e peerEvent) bool { return e.Ev == "error" })
+	check(t, err)
+	if e.Condition != "item-not-found" {
+		t.Errorf("the condition is %q", e.Condition)
+	}
+}
+
+// stepRestarts ends box and server, politely and not. Afterwards both sides see
+// each other and talk.
+func (sc *scene) stepRestarts(t *testing.T) {
+	for _, r := range []struct {
+		name  string
+		end   func() error
+		start func() error
+	}{
+		{"box stopped", sc.box.Stop, sc.box.Start}, {"box killed", sc.box.Kill, sc.box.Start}, {"server stopped", sc.server.Stop, sc.server.Start},
+	} {
+		ctx, mark := waiting(t, 2*patience), sc.bob.Mark()
+		sc.bob.Show(t, "away")
+		check(t, r.end())
+		if r.name == "box stopped" {
+			check(t, sc.bob.Sees(ctx, mark, "offline"))
+		}
+		check(t, r.start())
+		mark = sc.bob.Mark()
+		sc.again(t, "NLN")
+		check(t, sc.bob.Sees(ctx, mark, "online"))
+		if r.name != "server stopped" { // then the peer has signed in anew, online
+			check(t, sc.sees(ctx, 0, sc.bob.Person(), "AWY", "IDL"))
+		}
+		sc.bob.Show(t, "online")
+		check(t, sc.sees(ctx, 0, sc.bob.Person(), "NLN"))
+		sc.talk(t, r.name)
+	}
+}
+
+func (sc *scene) stepBlockAtComponent(t *testing.T) {
+	ctx, mark, bob := waiting(t, 2*patience), sc.bob.Mark(), sc.bobHandle()
+	check(t, sc.client.Remove(ctx, msnclient.AL, bob))
+	check(t, sc.client.Add(ctx, msnclient.BL, bob))
+	check(t, sc.bob.Sees(ctx, mark, "offline"))
+	mark = sc.bob.Mark()
+	sc.bob.(*xmppPeer).do(t, op{"op": "msg", "to": sc.me.ID, "body": "can you read this"})
+	_, err := sc.bob.(*xmppPeer).find(ctx, mark, func(e peerEvent) bool { return e.Ev == "error" && e.Condition == "service-unavailable" })
+	check(t, err)
+	mark = sc.bob.Mark()
+	check(t, sc.client.Remove(ctx, msnclient.BL, bob))
+	check(t, sc.client.Add(ctx, msnclient.AL, bob))
+	check(t, sc.bob.Sees(ctx, mark, "online"))
+	sc.talk(t, "again")
+}
+
+// stepPart lets bob take the account off his list, and the account him.
+func (sc *scene) stepPart(t *testing.T) {
+	ctx, from, bob := waiting(t, 2*patience), sc.client.Log.Len(), sc.bob.(*xmppPeer)
+	check(t, sc.client.Remove(ctx, msnclient.FL, sc.bobHandle()))
+	check(t, eventually(patience, func() error { return bob.not(sc.me, "both", "from") }))
+	bob.do(t, op{"op": "remove", "to": sc.me.ID})
+	_, err := sc.client.Log.Wait(ctx, from, func(e msnclient.Event) bool {
+		return e.Cmd == "REM" && strings.Contains(e.Line, "RL")
+	})
+	check(t, err)
+	sc.client.Close()
+}
+
+// TestComponentKilled kills the box in the middle of bursts: what it has given a
+// receipt for comes to the old client, in order. The servers keep nothing for a
+// component, so what has no receipt may be lost.
+func TestComponentKilled(t *testing.T) {
+	for _, kind := range []string{"prosody", "ejabberd"} {
+		t.Run(kind, func(t *testing.T) {
+			end2end(t)
+			const rounds, burst = 3, 60
+			sc := newComponentScene(t, ownServer(t, kind, true), msnclient.MSNP8)
+			sc.stepAcquaint(t)
+			bob := sc.bob.(*xmppPeer)
+			var shown []heard
+			gather := func(end time.Time) { // of the client's session
+				for _, e := range sc.client.Log.Since(0) {
+					if text, ok := e.Text(); ok {
+						if n, ok := number(text, "in"); ok {
+							shown = append(shown, heard{n, e.At, end})
+						}
+					}
+				}
+			}
+			for round := range rounds {
+				blow, killed := burst/3+rand.IntN(burst/3), time.Time{}
+				for i := range burst {
+					check(t, bob.Post(fmt.Sprintf("in %d", round*burst+i)))
+					time.Sleep(20 * time.Millisecond)
+					if i == blow {
+						killed = time.Now()
+						check(t, sc.box.Kill())
+						check(t, sc.box.Start())
+					}
+				}
+				end := fmt.Sprintf("round %d ends", round)
+				check(t, eventually(patience, func() error { return sc.receipted(waiting(t, patience/10), end) }))
+				gather(killed)
+				sc.again(t, "NLN")
+				_, err := sc.hears(waiting(t, patience), 0, bob.me, end)
+				check(t, err)
+			}
+			gather(time.Now().Add(time.Hour))
+			var proven []int
+			events, _ := bob.since(0)
+			texts := map[string]string{}
+			for _, e := range events {
+				switch e.Ev {
+				case "acked":
+					texts[e.ID] = e.Body
+				case "receipt":
+					if n, ok := number(texts[e.ID], "in"); ok {
+						proven = append(proven, n)
+					}
+				}
+			}
+			got := count(proven, shown, func(first, _ heard) bool { return first.end.Sub(first.at) < unproved })
+			t.Log(got)
+			if len(proven) < burst*rounds/6 || len(got.lost)+len(got.swapped)+len(got.doubled) > 0 {
+				t.Errorf("%d receipts: %v", len(proven), got)
+			}
+		})
+	}
+}
