@@ -188,9 +188,9 @@ func TestSockets(t *testing.T) {
 	})
 }
 
-// busy tells whether a request is being served.
+// busy tells whether a request waits for its answer.
 func (s *session) busy() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.came > s.served
+	return s.came > s.answered
 }

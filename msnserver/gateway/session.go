@@ -74,6 +74,7 @@ type session struct {
 	answers []answer // the newest that are not confirmed, oldest first
 
 	came, served uint64  // requests, for their order
+	answered     uint64  // served, or their answers are being written: the client may have them
 	overlaps     bool    // the client has sent one before the one before it was answered
 	heard        []heard // the newest commands
 
@@ -137,7 +138,7 @@ func (s *session) enter() bool {
 	}
 	turn := s.came
 	s.came++
-	s.overlaps = s.overlaps || turn != s.served
+	s.overlaps = s.overlaps || turn != s.answered
 	s.expiry.Stop()
 	s.cond.Broadcast() // a poll that is held ends
 	for s.served != turn {
@@ -149,6 +150,7 @@ func (s *session) enter() bool {
 // leave lets the next request have its turn.
 func (s *session) leave() {
 	s.served++
+	s.answered = s.served
 	if s.came == s.served && !(s.said && s.closed) {
 		s.expiry.Reset(awayTime)
 	}
@@ -343,6 +345,7 @@ func (s *session) numbered(n uint64) string {
 // give sends an answer. A last one has no request after it that could show that
 // the client has it; there the client's machine is asked.
 func (s *session) give(l *Line, r reply, write func(reply) error) error {
+	s.answered = s.served + 1
 	s.mu.Unlock()
 	err := write(r)
 	delivered := err == nil && (!r.last || len(r.data) == 0 || s.gw.arrived(l.c))

@@ -215,6 +215,35 @@ func TestCrossing(t *testing.T) {
 	})
 }
 
+// tardy is a connection that carries at once, and whose writer goes on later.
+type tardy struct{ net.Conn }
+
+func (c tardy) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	time.Sleep(time.Second)
+	return n, err
+}
+
+// TestPromptClient: a client that has its answer before the gateway is told so,
+// and asks again at once on another connection, has not had two requests on their
+// way: what it loses later comes again.
+func TestPromptClient(t *testing.T) {
+	synced(t, Config{}, func(t *testing.T, r *rig) {
+		client, server := net.Pipe()
+		defer client.Close()
+		nc, id := r.session(r.serve(client, tardy{addressed{server}}))
+		w := r.connect()
+		say(t, nc, "one")
+		w.ask("Action=poll&SessionID="+id, "")
+		w.Close()
+		<-w.over
+		say(t, nc, "two")
+		if g := r.connect().ask("Action=poll&SessionID="+id, ""); g.data != "onetwo" {
+			t.Errorf("%+v", g)
+		}
+	})
+}
+
 // TestStubborn: a client that stays with its first number is given nothing
 // twice, and what it was given is proved by its next request.
 func TestStubborn(t *testing.T) {
