@@ -118,7 +118,8 @@ func (r *rival) talk() {
 
 // rivalRows are the rows of SERVERS.md §6 by number, with its column "should".
 // Row 14 and those after 21 are what others do right, which must stay right.
-// Row 15 is about the gateway: TestLongPoll and TestGoodbye are there.
+// Row 15 is about the gateway: TestLongPoll and TestGoodbye are there. Others say
+// where they come from.
 var rivalRows = []struct {
 	name string
 	can  func(*dialect.Dialect) bool
@@ -177,6 +178,18 @@ var rivalRows = []struct {
 			C< NAK 2
 			C> MSG 3 N | Content-Type: text/plain\r\n\r\nhi
 			C< NAK 3`)
+	}},
+	{"MSNP.md C.4: D asks for an answer from MSNP9 on; a failure is always told", nil, func(r *rival) {
+		r.talk()
+		r.play("C> MSG 3 D | Content-Type: text/plain\\r\\n\\r\\nhi")
+		if r.d.Pictures {
+			r.play("C< ACK 3")
+		}
+		r.play(`D< MSG alice@example.com Alice | Content-Type: text/plain\r\n\r\nhi
+			D> OUT
+			C< BYE bob@example.com
+			C> MSG 4 D | Content-Type: text/plain\r\n\r\nhi
+			C< NAK 4`)
 	}},
 	{"9 a message without headers is relayed", nil, func(r *rival) {
 		r.talk()

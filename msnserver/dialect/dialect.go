@@ -55,6 +55,7 @@ type Dialect struct {
 	Shown       int       // so many of these are told of contacts too
 	MaxContacts int       // the longest forward list the client takes
 	UnknownUser wire.Code // the answer to adding somebody who does not exist
+	Acks        string    // the letters of MSG that ask for ACK or NAK (MSNP.md C.4)
 	OfflineSend bool      // the client can write to somebody who is offline
 	Fonts       bool      // the client knows X-MMS-IM-Format
 	Nudges      bool      // the client knows text/x-msnmsgr-datacast

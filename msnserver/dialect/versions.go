@@ -40,6 +40,7 @@ func msnp2(d *Dialect) {
 	d.Aliases = true
 	d.MaxContacts = 150
 	d.UnknownUser = wire.InvalidUser
+	d.Acks = "A"
 	d.verbs = d.with("VER INF CVR CVQ USR SYN LST GTC BLP ADD REM REA CHG XFR URL FND SND PNG OUT")
 
 	d.SignedIn = signedIn2
@@ -97,6 +98,7 @@ func msnp8(d *Dialect) {
 // count the arguments of presence, so no picture is no argument (MSNP.md K.13).
 func msnp9(d *Dialect) {
 	d.MD5 = false
+	d.Acks = "ADS"
 	d.Arrived = arrived9
 	d.Pictures, d.foreign = true, bridged
 	d.Pong = pong9

@@ -188,14 +188,15 @@ func (s *Seat) msg(cmd wire.Command) error {
 }
 
 // acknowledge answers a message as the client asked for it: U never, N only a
-// failure, A, D and S both ways.
+// failure, the letters of Acks both ways. One that the version does not have asks
+// for nothing, but is told of a failure too: nothing is lost in silence.
 func (s *Seat) acknowledge(trid, ack string, err error) {
 	switch {
-	case ack == "U", ack == "N" && err == nil:
-	case err == nil:
-		s.Send(wire.Line("ACK", trid))
-	default:
+	case ack == "U":
+	case err != nil:
 		s.Send(wire.Line("NAK", trid))
+	case ack != "" && strings.Contains(s.Dialect().Acks, ack):
+		s.Send(wire.Line("ACK", trid))
 	}
 }
 
