@@ -16,6 +16,7 @@ type Client struct {
 	Proto       string
 	Program     string // as the client named itself in CVR
 	MaxContacts int    // the longest forward list it takes, 0: any
+	GroupZero   bool   // to it everybody on the forward list is in a group, and who is in none other in group 0
 	Remote      string // its address and port
 }
 
@@ -32,6 +33,7 @@ type Session struct {
 	deaf   bool // it wants no conversations
 	ended  bool
 	hidden map[im.Addr]bool // of the forward list, whom the client has no room for
+	zero   map[im.Addr]bool // whom the client has in group 0 beside others
 }
 
 // What a client can be told about why a request failed. The notification

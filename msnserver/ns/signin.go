@@ -152,7 +152,8 @@ func (s *Session) prove(cmd wire.Command, ok bool, why func() passport.Trouble) 
 		return fmt.Errorf("sign-in refused: %w", conn.ErrBye)
 	}
 	remote := s.Net.RemoteAddr().String()
-	user, err := s.hub.SignOn(s.handle, bridge.Client{Proto: s.Dialect().Name, Program: s.program, Remote: remote, MaxContacts: s.Dialect().MaxContacts}, s)
+	user, err := s.hub.SignOn(s.handle, bridge.Client{Proto: s.Dialect().Name, Program: s.program, Remote: remote,
+		MaxContacts: s.Dialect().MaxContacts, GroupZero: s.Dialect().Groups == dialect.Numbered}, s)
 	if err != nil {
 		code := wire.AuthFailed
 		if errors.Is(err, bridge.ErrClosed) {
