@@ -96,6 +96,8 @@ type Dialect struct {
 	Pong         func() wire.Command
 	URL          func(trid, path, login string) wire.Command
 	Policy       func(trid, file string) wire.Command
+
+	Prove func(challenge, product, key string) string // the right answer to CHL; nil: the version has none
 }
 
 // Profile is what the first message of a session tells the client

@@ -74,6 +74,7 @@ func msnp5(d *Dialect) {
 // msnp6 is MSN 3.6: challenges, pages, and the word that an address is verified.
 func msnp6(d *Dialect) {
 	d.SignedIn = signedIn6
+	d.Prove = prove6
 	d.verbs = d.with("QRY PAG")
 }
 
@@ -129,6 +130,7 @@ func msnp11(d *Dialect) {
 	d.Pending, d.Nudges = true, true
 	d.Greeting = []wire.Command{wire.Line("SBS", "0", "null")}
 	d.Personal = personal11
+	d.Prove = prove11
 	d.verbs = d.with("UUX")
 }
 

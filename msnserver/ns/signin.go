@@ -178,6 +178,7 @@ func (s *Session) prove(cmd wire.Command, ok bool, why func() passport.Trouble) 
 		p.Ticket = s.tickets.Issue(me.ID)
 	}
 	s.noteInName = s.hub.Setting(bridge.NoteInName) == "on"
+	s.challenges.setting = s.hub.Setting(bridge.Challenge)
 	s.Send(s.Dialect().SignedIn(cmd.Arg(0), s.handle, me.Name))
 	s.Send(s.Dialect().Greeting...)
 	s.Send(dialect.Hotmail(s.Dialect().Profile(p)))
