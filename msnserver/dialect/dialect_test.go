@@ -159,7 +159,7 @@ func TestGolden(t *testing.T) {
 // TestComplete finds a shape that a version lacks. Shapes that came with a later
 // version than the first are nil before it.
 func TestComplete(t *testing.T) {
-	since := map[string]bool{"Personal": true, "Policy": true, "Property": true, "PropertyOf": true, "GroupAdded": true, "GroupRemoved": true, "GroupRenamed": true}
+	since := map[string]bool{"Personal": true, "Policy": true, "Property": true, "PropertyOf": true, "Prove": true, "GroupAdded": true, "GroupRemoved": true, "GroupRenamed": true}
 	for _, d := range versions {
 		v := reflect.ValueOf(*d)
 		for i := range v.NumField() {
