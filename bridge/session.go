@@ -17,6 +17,7 @@ type Client struct {
 	Program     string // as the client named itself in CVR
 	MaxContacts int    // the longest forward list it takes, 0: any
 	GroupZero   bool   // to it everybody on the forward list is in a group, and who is in none other in group 0
+	Emoji       bool   // its system draws them: for the switchboard to know
 	Remote      string // its address and port
 }
 

@@ -28,7 +28,8 @@ func build(rows ...row) (vs []*Dialect) {
 	for i, r := range rows {
 		r.diff(&d)
 		d.Name, d.row = r.name, uint64(i)
-		v := d
+		v, twin := d, d
+		twin.Emoji, v.emoji = true, &twin
 		vs = append(vs, &v)
 	}
 	return vs
