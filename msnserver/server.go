@@ -81,6 +81,7 @@ func New(c Config) *Server {
 		listeners: map[net.Listener]struct{}{}, conns: map[*conn.Conn]im.Sink{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.gateway = gateway.New(gateway.Config{Serve: s.admit, Vouch: vouch, Unacknowledged: conn.Unacknowledged, Log: c.Log,
+		Astray:   func(peer netip.Addr) { s.trouble.Saw(peer, "", passport.StaleServer) },
 		Sessions: c.Limits.Connections, PerAddress: c.Limits.PerSource})
 	s.front = front.New(&passport.Server{Accounts: c.Hub, Tickets: s.tickets, Witness: &s.trouble, Throttle: s.tries, Log: c.Log}, s.gateway, c.Cert, c.Pages, c.Log)
 	return s

@@ -127,6 +127,7 @@ func start(conf config, log *slog.Logger, lights control.Lights) (*server, error
 	host, _ := os.Hostname()
 	if _, secure := doors["https"]; secure {
 		s.cert = front.NewCertificate(certificateIn(conf.Data), hostNames(host), lanAddresses(), log)
+		box.Certificate = s.cert.State
 	}
 	s.msn = msnserver.New(msnserver.Config{Hub: box.Hub, Log: log, Cert: s.cert, Limits: conf.Limits.server(), Pages: newHealth(s, hostNames(host))})
 	box.SignInChanged, box.Troubled, box.Reach = s.msn.VoidTickets, s.troubled, s.likelyAddress

@@ -33,7 +33,7 @@ import (
 )
 
 // Config is what a Box acts on and tells about. Hub, Listeners, SignInChanged,
-// Troubled, Reach and NamesUpstream may be filled in after New, before the first
+// Troubled, Reach, Certificate and NamesUpstream may be filled in after New, before the first
 // call.
 type Config struct {
 	Hub       *bridge.Hub
@@ -56,6 +56,9 @@ type Config struct {
 	// is now; nil: it is not known.
 	Reach  func() string
 	Lights Lights // nil: none
+	// Certificate tells whether the TLS certificate is there, or why there can be
+	// none; nil: HTTPS is off.
+	Certificate func() (ended bool, err error)
 	// NamesUpstream tells how the name server's last question to its upstream
 	// failed; nil: there is no name server.
 	NamesUpstream func() error
