@@ -40,8 +40,7 @@ type Config struct {
 	// Pages answers HTTP requests that are not of old clients; nil for one page
 	// that says what this is.
 	Pages http.Handler
-	// Allow tells whether a peer may connect; nil allows private and
-	// link-local addresses and this machine (DESIGN.md §6).
+	// Allow tells whether a peer may connect; nil for AtHome.
 	Allow func(netip.Addr) bool
 	// Limits of what clients may cost; none for DefaultLimits.
 	Limits Limits
@@ -71,7 +70,7 @@ type Server struct {
 // New makes a server.
 func New(c Config) *Server {
 	if c.Allow == nil {
-		c.Allow = private
+		c.Allow = AtHome
 	}
 	if c.Limits == (Limits{}) {
 		c.Limits = DefaultLimits()
@@ -87,8 +86,9 @@ func New(c Config) *Server {
 	return s
 }
 
-// private are the peers of a home network.
-func private(a netip.Addr) bool { return a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() }
+// AtHome tells whether a peer is of the home network: its address is private or
+// link-local, or this machine's (DESIGN.md §6). The name server asks it too.
+func AtHome(a netip.Addr) bool { return a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() }
 
 // VoidTickets makes an account's clients log in again: its password changed or
 // it was removed.

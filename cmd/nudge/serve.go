@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"text/tabwriter"
 	"time"
 
@@ -92,6 +93,8 @@ type server struct {
 	msn     *msnserver.Server
 	cert    *front.Certificate // nil without HTTPS
 	names   *names.Server      // nil when it is off
+	rules   atomic.Pointer[names.Rules]
+	reading sync.Mutex         // of the rules: who reads last has the newest
 	hurry   context.CancelFunc // ends settling down
 	clock   *clock
 	began   time.Time

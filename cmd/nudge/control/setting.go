@@ -78,7 +78,11 @@ func (b *Box) settingSet(ctx context.Context, v SettingValue) (Done, error) {
 		if why := s.check(v.Value); v.Value != "" && why != "" {
 			return Done{}, fmt.Errorf("%s can't be %q: %s", v.Key, v.Value, why)
 		}
-		return Done{}, b.Store.Update(ctx, func(tx *store.Tx) error { return tx.PutSetting(v.Key, v.Value) })
+		err := b.Store.Update(ctx, func(tx *store.Tx) error { return tx.PutSetting(v.Key, v.Value) })
+		if err == nil && b.SettingsChanged != nil {
+			b.SettingsChanged()
+		}
+		return Done{}, err
 	}
 	return Done{}, fmt.Errorf("there is no setting %q; nudge setting shows all", v.Key)
 }
