@@ -76,7 +76,9 @@ func (s *Session) RenameGroup(ctx context.Context, id uint32, name string) (Chan
 	})
 }
 
-// RemoveGroup removes group id; its contacts stay on the list without it.
+// RemoveGroup removes group id; its contacts stay on the list without it. Up to
+// MSNP9 the real server took them off with their only group, but official clients
+// empty a group before (MSNP.md B.9.3): nobody loses many contacts at one stroke.
 func (s *Session) RemoveGroup(ctx context.Context, id uint32) (Change, error) {
 	return s.regroup(ctx, func(a *account) (store.Group, error) {
 		g, ok := a.groups[id]
@@ -153,13 +155,35 @@ func (a *account) writeGroup(g store.Group) {
 	a.hub.db.Do(store.Soon, func(tx *store.Tx) error { return tx.PutGroup(key, g) }, a.hub.logged("group"))
 }
 
-// leaveGroup takes c out of one group of the forward list (MSNP.md B.9.1). Out of
-// group 0 there is nothing to do: a client that moves him from there adds him to
-// the other first, and with that he is out.
-func (a *account) leaveGroup(c *contact, id uint32) error {
-	if id == 0 {
-		return nil
+// entersZero notes that the client has addr in group 0 beside another group, which
+// is nothing to the box: it moves him by adding him to the one and then taking him
+// out of the other (MSNP.md B.9.1). It tells whether group, which he is added to,
+// makes it so. The lock is held.
+func (s *Session) entersZero(l List, addr im.Addr, group uint32) bool {
+	c := s.acct.contacts[addr]
+	if !s.client.GroupZero || l != FL || c == nil || !c.on(FL) || s.zero[addr] || (group == 0) == (len(c.Groups) == 0) {
+		return false
 	}
+	if s.zero == nil {
+		s.zero = map[im.Addr]bool{}
+	}
+	s.zero[addr] = true
+	return group == 0
+}
+
+// lastGroup tells whether the client has c in no group but id. The lock is held.
+func (s *Session) lastGroup(c *contact, id uint32) bool {
+	switch {
+	case !s.client.GroupZero:
+		return false
+	case len(c.Groups) == 0:
+		return id == 0
+	}
+	return len(c.Groups) == 1 && c.Groups[0] == id && !s.zero[c.addr()]
+}
+
+// leaveGroup takes c out of one group of the forward list.
+func (a *account) leaveGroup(c *contact, id uint32) error {
 	if _, ok := a.groups[id]; !ok {
 		return ErrNoGroup
 	}

@@ -207,6 +207,13 @@ func (h *Hub) Close(ctx context.Context) error {
 // name ("on") for clients that can show it nowhere else.
 const NoteInName = "note-in-name"
 
+// Challenge is the key of the setting by which clients are asked what program they
+// are: "on", or ChallengeStrict when one without the right answer is sent away.
+const (
+	Challenge       = "challenge"
+	ChallengeStrict = "strict"
+)
+
 // Setting is a setting of the whole box, "" when it was never set.
 func (h *Hub) Setting(key string) (value string) {
 	h.db.View(func(tx *store.Tx) error {

@@ -116,6 +116,7 @@ func (s *Session) addAddr(ctx context.Context, l List, addr im.Addr, name string
 	h, a := s.hub, s.acct
 	h.mu.Lock()
 	back, err := s.room(l, addr)
+	back = s.entersZero(l, addr, group) || back
 	var c *contact
 	if err == nil {
 		c, err = a.addTo(l, addr, name, group)
@@ -147,8 +148,8 @@ func (s *Session) Answered(who string) (Change, error) {
 	return Change{Version: a.rec.Version, Who: a.show(c), GUID: c.GUID}, nil
 }
 
-// Remove takes who off l. With inGroup, only out of that group: who is in no
-// other than group 0 then goes off the list.
+// Remove takes who off l. With inGroup, only out of that group: a client to which
+// everybody is in one takes him off the list with the last (MSNP.md B.9.1, B.9.3).
 func (s *Session) Remove(ctx context.Context, l List, who string, group uint32, inGroup bool) (Change, error) {
 	h, a := s.hub, s.acct
 	h.mu.Lock()
@@ -159,10 +160,16 @@ func (s *Session) Remove(ctx context.Context, l List, who string, group uint32, 
 	}
 	ch := Change{Who: a.show(c), GUID: c.GUID, Group: Group(a.groups[group])}
 	var err error
-	if last := group == 0 && len(c.Groups) == 0; inGroup && l == FL && !last {
-		err = a.leaveGroup(c, group)
-	} else {
+	switch {
+	case !inGroup || l != FL || s.lastGroup(c, group):
 		a.removeFrom(l, c)
+	case group == 0:
+		delete(s.zero, c.addr())
+	default:
+		err = a.leaveGroup(c, group)
+	}
+	if !c.on(FL) {
+		delete(s.zero, c.addr())
 	}
 	if err != nil {
 		h.mu.Unlock()

@@ -24,6 +24,16 @@ func (b *box) up() {
 	synctest.Wait()
 }
 
+// onWire runs a test with alice signed on and her link up.
+func onWire(t *testing.T, test func(t *testing.T, b *box, s *Session, k *sink)) {
+	on(t, func(t *testing.T, b *box) {
+		b.user("alice@hotmail.com")
+		b.linked("alice@hotmail.com")
+		s, k := b.signOn("alice@hotmail.com")
+		test(t, b, s, k)
+	})
+}
+
 // addLater adds who as the notification server does.
 func addLater(t *testing.T, s *Session, l List, who string, group uint32) Change {
 	t.Helper()
@@ -40,10 +50,7 @@ func addLater(t *testing.T, s *Session, l List, who string, group uint32) Change
 // A contact that is added while the link is down is on the list at once, through
 // a restart too, and becomes who he is when the link is back.
 func TestPendingContact(t *testing.T) {
-	on(t, func(t *testing.T, b *box) {
-		b.user("alice@hotmail.com")
-		b.linked("alice@hotmail.com")
-		s, _ := b.signOn("alice@hotmail.com")
+	onWire(t, func(t *testing.T, b *box, s *Session, _ *sink) {
 		b.off()
 		group := must(s.AddGroup(t.Context(), "Pals")).Group
 		addLater(t, s, FL, "Bob@wire.test", group.ID)
@@ -87,10 +94,7 @@ func TestPendingContact(t *testing.T) {
 // Whom the network speaks of before he was asked for keeps the handle that he was
 // added under.
 func TestPendingContactIsOnTheRoster(t *testing.T) {
-	on(t, func(t *testing.T, b *box) {
-		b.user("alice@hotmail.com")
-		b.linked("alice@hotmail.com")
-		s, k := b.signOn("alice@hotmail.com")
+	onWire(t, func(t *testing.T, b *box, s *Session, k *sink) {
 		b.off()
 		addLater(t, s, FL, "bob@wire.test", 0)
 		k.take()
@@ -112,10 +116,7 @@ func TestPendingContactIsOnTheRoster(t *testing.T) {
 
 // Whom the account turns out to have under another address is not there twice.
 func TestPendingContactIsKnown(t *testing.T) {
-	on(t, func(t *testing.T, b *box) {
-		b.user("alice@hotmail.com")
-		b.linked("alice@hotmail.com")
-		s, k := b.signOn("alice@hotmail.com")
+	onWire(t, func(t *testing.T, b *box, s *Session, k *sink) {
 		must(s.Add(t.Context(), BL, "bob@wire.test", 0))
 		b.off()
 		addLater(t, s, FL, "also.bob@wire.test", 0)

@@ -16,6 +16,8 @@ type Client struct {
 	Proto       string
 	Program     string // as the client named itself in CVR
 	MaxContacts int    // the longest forward list it takes, 0: any
+	GroupZero   bool   // to it everybody on the forward list is in a group, and who is in none other in group 0
+	Emoji       bool   // its system draws them: for the switchboard to know
 	Remote      string // its address and port
 }
 
@@ -32,6 +34,7 @@ type Session struct {
 	deaf   bool // it wants no conversations
 	ended  bool
 	hidden map[im.Addr]bool // of the forward list, whom the client has no room for
+	zero   map[im.Addr]bool // whom the client has in group 0 beside others
 }
 
 // What a client can be told about why a request failed. The notification
@@ -241,14 +244,18 @@ func (s *Session) leave() {
 // CheckPassword tells whether password is the account's, and the account's
 // spelling of handle. It costs the hash's time and is called without the lock.
 func (h *Hub) CheckPassword(handle, password string) (spelled string, ok bool) {
+	rec, found := h.record(handle)
+	return rec.Handle, rec.Password.Matches(password) && found
+}
+
+// record is an account as it was put on disk, or will be.
+func (h *Hub) record(handle string) (rec store.Account, found bool) {
 	h.mu.Lock()
-	a := h.accounts[canonical(handle)]
-	var rec store.Account
-	if a != nil {
-		rec = a.rec
+	defer h.mu.Unlock()
+	if a := h.accounts[canonical(handle)]; a != nil {
+		return a.rec, true
 	}
-	h.mu.Unlock()
-	return rec.Handle, rec.Password.Matches(password) && a != nil
+	return rec, false
 }
 
 // HasAccount tells whether there is an account of that handle.
@@ -261,13 +268,7 @@ func (h *Hub) HasAccount(handle string) bool {
 // MD5Secret is the clear password for the sign-in of MSNP2–7, when the account
 // allows that.
 func (h *Hub) MD5Secret(handle string) (secret string, ok bool) {
-	h.mu.Lock()
-	a := h.accounts[canonical(handle)]
-	var rec store.Account
-	if a != nil {
-		rec = a.rec
-	}
-	h.mu.Unlock()
+	rec, _ := h.record(handle)
 	if !rec.MD5 {
 		return "", false
 	}

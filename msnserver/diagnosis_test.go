@@ -202,6 +202,9 @@ func TestDiagnosis(t *testing.T) {
 		}, "untrusted "},
 		{"dead battery", func() { l.say(l.https, hello1980) }, "wrong-clock "},
 		{"ticket of another day", func() { l.say(l.msn, ns+"USR 4 TWN S t=old&p=\r\n") }, "stale-server alice@example.com"},
+		{"switchboard of another day, over HTTP", func() {
+			l.say(l.http, "POST /gateway/gateway.dll?Action=open&Server=SB&IP=207.46.110.1 HTTP/1.0\r\nContent-Length: 0\r\n\r\n")
+		}, "stale-server "},
 		{"version of 2012", func() { l.say(l.msn, "VER 1 MSNP21 CVR0\r\n") }, "unknown-version "},
 		{"version of nobody", func() { l.say(l.msn, "VER 1 MSNP99\r\n") }, "unknown-version "},
 		{"MD5 not allowed", func() { l.md5("alice@example.com", "123456") }, "md5-off alice@example.com"},

@@ -22,7 +22,7 @@ func (c *caller) Close() error { return nil }
 func TestGate(t *testing.T) {
 	l := DefaultLimits()
 	l.Connections, l.PerSource = 4, 2
-	g := newGate(private, l, slog.New(slog.DiscardHandler))
+	g := newGate(AtHome, l, slog.New(slog.DiscardHandler))
 	enter := func(from string, want error) admitted {
 		t.Helper()
 		c, err := g.enter(&caller{from: from})

@@ -280,7 +280,7 @@ func (o *ordered) truth() copied {
 		}
 		names := map[uint32]string{}
 		for g := range tx.Groups(me) {
-			names[g.ID] = dialect.EscapeGroup(g.Name)
+			names[g.ID] = o.d.EscapeGroup(g.Name)
 			switch o.d.Groups {
 			case dialect.Numbered:
 				want.groups[fmt.Sprint(g.ID)] = names[g.ID]
@@ -298,7 +298,7 @@ func (o *ordered) truth() copied {
 					e.phones = o.phones(other)
 				}
 			}
-			e.name = dialect.EscapeName(e.name, c.Handle)
+			e.name = o.d.EscapeName(e.name, c.Handle)
 			switch {
 			case c.Lists&store.Pending == 0:
 			case o.d.Pending:

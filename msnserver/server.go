@@ -40,8 +40,7 @@ type Config struct {
 	// Pages answers HTTP requests that are not of old clients; nil for one page
 	// that says what this is.
 	Pages http.Handler
-	// Allow tells whether a peer may connect; nil allows private and
-	// link-local addresses and this machine (DESIGN.md §6).
+	// Allow tells whether a peer may connect; nil for AtHome.
 	Allow func(netip.Addr) bool
 	// Limits of what clients may cost; none for DefaultLimits.
 	Limits Limits
@@ -71,7 +70,7 @@ type Server struct {
 // New makes a server.
 func New(c Config) *Server {
 	if c.Allow == nil {
-		c.Allow = private
+		c.Allow = AtHome
 	}
 	if c.Limits == (Limits{}) {
 		c.Limits = DefaultLimits()
@@ -81,13 +80,15 @@ func New(c Config) *Server {
 		listeners: map[net.Listener]struct{}{}, conns: map[*conn.Conn]im.Sink{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.gateway = gateway.New(gateway.Config{Serve: s.admit, Vouch: vouch, Unacknowledged: conn.Unacknowledged, Log: c.Log,
+		Astray:   func(peer netip.Addr) { s.trouble.Saw(peer, "", passport.StaleServer) },
 		Sessions: c.Limits.Connections, PerAddress: c.Limits.PerSource})
 	s.front = front.New(&passport.Server{Accounts: c.Hub, Tickets: s.tickets, Witness: &s.trouble, Throttle: s.tries, Log: c.Log}, s.gateway, c.Cert, c.Pages, c.Log)
 	return s
 }
 
-// private are the peers of a home network.
-func private(a netip.Addr) bool { return a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() }
+// AtHome tells whether a peer is of the home network: its address is private or
+// link-local, or this machine's (DESIGN.md §6). The name server asks it too.
+func AtHome(a netip.Addr) bool { return a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() }
 
 // VoidTickets makes an account's clients log in again: its password changed or
 // it was removed.

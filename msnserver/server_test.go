@@ -59,12 +59,12 @@ func TestSockets(t *testing.T) {
 	}
 }
 
-func TestPrivate(t *testing.T) {
+func TestAtHome(t *testing.T) {
 	for addr, want := range map[string]bool{
-		"127.0.0.1": true, "::1": true, "192.168.1.9": true, "10.1.2.3": true, "169.254.1.1": true, "fe80::1%eth0": true, "fd00::1": true,
-		"8.8.8.8": false, "2001:db8::1": false,
+		"127.0.0.1": true, "::1": true, "192.168.1.9": true, "10.1.2.3": true, "172.31.0.1": true, "169.254.1.1": true, "fe80::1%eth0": true, "fd00::1": true,
+		"8.8.8.8": false, "2001:db8::1": false, "172.32.0.1": false, "100.64.0.1": false, "255.255.255.255": false, "0.0.0.0": false,
 	} {
-		if got := private(netip.MustParseAddr(addr)); got != want {
+		if got := AtHome(netip.MustParseAddr(addr)); got != want {
 			t.Errorf("%s: %v", addr, got)
 		}
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bufio"
+	"bytes"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -16,7 +17,7 @@ import (
 )
 
 // Backup writes everything queued so far and all that is committed to w, with
-// the sealing key, encrypted with the passphrase, which must not be empty. It
+// the sealing key and the files of Options.Beside, encrypted with the passphrase, which must not be empty. It
 // needs as much room in the data folder as the database, for a while: a slow
 // w must not hold a transaction open.
 func (db *DB) Backup(ctx context.Context, w io.Writer, passphrase []byte) error {
@@ -40,25 +41,43 @@ func (db *DB) Backup(ctx context.Context, w io.Writer, passphrase []byte) error 
 	if _, err := tmp.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("the backup can't be made: %w", err)
 	}
-	if err := encryptTo(w, stoppable{ctx, tmp}, db.key, passphrase); err != nil {
+	if err := encryptTo(w, stoppable{ctx, tmp}, db.beside, db.key, passphrase); err != nil {
 		return fmt.Errorf("the backup can't be written: %w", err)
 	}
 	return nil
 }
 
-func encryptTo(w io.Writer, r io.Reader, key [32]byte, passphrase []byte) error {
+func encryptTo(w io.Writer, database io.Reader, beside []string, key [32]byte, passphrase []byte) error {
 	chunks, err := writeEnvelope(w, key, passphrase)
 	if err != nil {
 		return err
 	}
-	zip := gzip.NewWriter(chunks)
+	if err := zipTo(chunks, "", database); err != nil {
+		return err
+	}
+	for _, path := range beside {
+		f, err := os.Open(path)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = zipTo(chunks, filepath.Base(path), f)
+			f.Close()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return chunks.Close()
+}
+
+func zipTo(w io.Writer, name string, r io.Reader) error {
+	zip := gzip.NewWriter(w)
+	zip.Name = name
 	if _, err := io.Copy(zip, r); err != nil {
 		return err
 	}
-	if err := zip.Close(); err != nil {
-		return err
-	}
-	return chunks.Close()
+	return zip.Close()
 }
 
 // stoppable ends a copy when its context does.
@@ -74,9 +93,9 @@ func (s stoppable) Read(p []byte) (int, error) {
 	return s.r.Read(p)
 }
 
-// Restore makes dir's database and key file out of a backup. It touches
-// nothing unless the backup is whole, and refuses a folder that has a database
-// already. List versions are moved on (Tx.RestoreJump) and links are marked
+// Restore makes dir's database, key file and the files beside them out of a
+// backup. It touches nothing unless the backup is whole, and refuses a folder that
+// has a database or others of these files already. List versions are moved on (Tx.RestoreJump) and links are marked
 // (Link.Restored): positions are those of the backup, and keys that may have
 // been used since then must be made anew.
 func Restore(dir string, r io.Reader, passphrase []byte) error {
@@ -103,20 +122,29 @@ func restore(dir string, r io.Reader, passphrase []byte, steps []migration) erro
 		return fmt.Errorf("the backup can't be restored: %w", err)
 	}
 	defer os.Remove(tmp.Name())
-	err = unzip(tmp, body)
+	beside, err := unzip(tmp, body)
 	if e := tmp.Close(); err == nil {
 		err = e
 	}
 	if err != nil {
 		return err
 	}
+	if err := clash(dir, beside); err != nil {
+		return err
+	}
 	if err := refit(tmp.Name(), key, steps); err != nil {
 		return err
 	}
-	// The key first: a key without a database harms nobody, and the same
+	// The database last: the others without one harm nobody, and the same
 	// restore can be done again.
 	if err := writeKey(keyPath, key); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
+	}
+	for name, content := range beside {
+		err := writeFile(filepath.Join(dir, name), place, func(w io.Writer) error { _, err := w.Write(content); return err })
+		if err != nil && !errors.Is(err, os.ErrExist) {
+			return fmt.Errorf("the backup can't be restored: %w", err)
+		}
 	}
 	if err := place(tmp.Name(), path); err != nil {
 		return fmt.Errorf("the backup can't be restored: %w", err)
@@ -124,23 +152,63 @@ func restore(dir string, r io.Reader, passphrase []byte, steps []migration) erro
 	return nil
 }
 
-func unzip(w io.Writer, r io.Reader) error {
+// clash finds a file that restoring would overwrite.
+func clash(dir string, beside map[string][]byte) error {
+	for name, content := range beside {
+		old, err := os.ReadFile(filepath.Join(dir, name))
+		if err == nil && !bytes.Equal(old, content) || err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("there is another %s already: move it aside first", filepath.Join(dir, name))
+		}
+	}
+	return nil
+}
+
+// What may lie beside the database in a backup.
+const (
+	maxBeside     = 8
+	maxBesideSize = 1 << 20 // bytes of each
+)
+
+// unzip writes the database to w and returns the files beside it by name.
+func unzip(w io.Writer, r io.Reader) (beside map[string][]byte, err error) {
 	in := bufio.NewReader(r)
 	zip, err := gzip.NewReader(in)
 	if err != nil {
-		return errCutShort
+		return nil, errCutShort
 	}
 	zip.Multistream(false)
 	if _, err := io.Copy(w, zip); err != nil {
-		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, gzip.ErrChecksum) {
-			return errCutShort
-		}
-		return fmt.Errorf("the backup can't be restored: %w", err)
+		return nil, notUnzipped(err)
 	}
-	if _, err := in.ReadByte(); !errors.Is(err, io.EOF) {
+	beside = map[string][]byte{}
+	for {
+		if _, err := in.Peek(1); errors.Is(err, io.EOF) {
+			return beside, nil
+		}
+		if err := zip.Reset(in); err != nil {
+			return nil, errCutShort
+		}
+		zip.Multistream(false)
+		name := zip.Name
+		if len(beside) == maxBeside || !filepath.IsLocal(name) || name != filepath.Base(name) || name == "." || name == File || name == KeyFile {
+			return nil, errCutShort
+		}
+		content, err := io.ReadAll(io.LimitReader(zip, maxBesideSize+1))
+		switch {
+		case err != nil:
+			return nil, notUnzipped(err)
+		case len(content) > maxBesideSize:
+			return nil, errCutShort
+		}
+		beside[name] = content
+	}
+}
+
+func notUnzipped(err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, gzip.ErrChecksum) {
 		return errCutShort
 	}
-	return nil
+	return fmt.Errorf("the backup can't be restored: %w", err)
 }
 
 // refit makes a restored file fit for use: of the present schema, its versions

@@ -96,6 +96,55 @@ func TestBackupAndRestore(t *testing.T) {
 	}
 }
 
+// TestBackupOfFilesBeside: they come back, never over another of that name, and
+// their names can't lead out of the folder.
+func TestBackupOfFilesBeside(t *testing.T) {
+	cheapKDF(t)
+	db := openTest(t, "")
+	there := filepath.Join(filepath.Dir(db.path), "there")
+	db.beside = []string{there, filepath.Join(filepath.Dir(db.path), "missing")}
+	if err := os.WriteFile(there, []byte("content"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file := backup(t, db)
+	if bytes.Contains(file, []byte("there")) {
+		t.Error("the name is in clear")
+	}
+	dir := t.TempDir()
+	old := filepath.Join(dir, "there")
+	if err := os.WriteFile(old, []byte("other"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Restore(dir, bytes.NewReader(file), pass); err == nil || !strings.Contains(err.Error(), "another "+old+" already") {
+		t.Error("restored over a file:", err)
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 1 {
+		t.Error("left over:", left)
+	}
+	if err := os.Remove(old); err != nil {
+		t.Fatal(err)
+	}
+	if err := Restore(dir, bytes.NewReader(file), pass); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(old)
+	if got, _ := os.ReadFile(old); err != nil || string(got) != "content" || info.Mode().Perm() != 0o600 {
+		t.Errorf("%q, %v, %v", got, info, err)
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 3 {
+		t.Error("in the folder:", left)
+	}
+	for _, name := range []string{"", ".", "..", "../x", "/x", "a/b", File, KeyFile} {
+		var z bytes.Buffer
+		if err := errors.Join(zipTo(&z, "", strings.NewReader("database")), zipTo(&z, name, strings.NewReader("x"))); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := unzip(io.Discard, &z); !errors.Is(err, errCutShort) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
 func TestRestoreRefusesBadFiles(t *testing.T) {
 	cheapKDF(t)
 	db := openTest(t, "")
@@ -230,8 +279,12 @@ func FuzzRestore(f *testing.F) {
 // What comes out of an envelope is checked again: fuzz that as well.
 func FuzzUnzip(f *testing.F) {
 	cheapKDF(f)
+	name := filepath.Join(f.TempDir(), "beside")
+	if err := os.WriteFile(name, []byte("content"), 0o600); err != nil {
+		f.Fatal(err)
+	}
 	var z bytes.Buffer
-	if err := encryptTo(&z, strings.NewReader("hello"), testKey, pass); err != nil {
+	if err := encryptTo(&z, strings.NewReader("hello"), []string{name}, testKey, pass); err != nil {
 		f.Fatal(err)
 	}
 	_, body, err := readEnvelope(&z, pass)
@@ -247,6 +300,11 @@ func FuzzUnzip(f *testing.F) {
 		if len(b) > 1<<16 {
 			return
 		}
-		unzip(io.Discard, bytes.NewReader(b))
+		beside, err := unzip(io.Discard, bytes.NewReader(b))
+		for name := range beside {
+			if err != nil || name != filepath.Base(name) || name == "." || name == ".." || name == File || name == KeyFile {
+				t.Fatalf("%q, %v", name, err)
+			}
+		}
 	})
 }

@@ -18,8 +18,9 @@ import (
 //
 //	magic, salt 16, Argon2id time 4, memory in KiB 4, threads 1   (little-endian)
 //	the sealing key, sealed with the first half of what Argon2id gives
-//	the database, gzipped, in chunks of 64 KiB, each encrypted with the second
-//	half (ChaCha20-Poly1305, nonce = chunk number 8, last 1, zero 3)
+//	the database, gzipped, and then, gzipped under their names, the files beside
+//	it; all in chunks of 64 KiB, each encrypted with the second half
+//	(ChaCha20-Poly1305, nonce = chunk number 8, last 1, zero 3)
 //
 // so that nothing in it can be read or changed without the passphrase, and a
 // file cut short is noticed.

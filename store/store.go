@@ -58,8 +58,9 @@ var ErrClosed = errors.New("the database is closed")
 
 // Options are what Open needs besides the folder.
 type Options struct {
-	Key [32]byte     // seals secrets, see LoadKey
-	Log *slog.Logger // nil: silent
+	Key    [32]byte     // seals secrets, see LoadKey
+	Log    *slog.Logger // nil: silent
+	Beside []string     // files of the folder that belong into a backup, if they are there
 }
 
 // DB is an open database. Its methods may be called from any goroutine.
@@ -68,6 +69,7 @@ type DB struct {
 	path   string
 	schema int
 	key    [32]byte
+	beside []string    // paths
 	seal   cipher.AEAD // with key
 	log    *slog.Logger
 	committer
@@ -101,6 +103,9 @@ func open(dir string, o Options, steps []migration) (*DB, error) {
 		return nil, err
 	}
 	db := &DB{bolt: b, path: path, schema: len(steps) + 1, key: o.Key, seal: aead, log: o.Log}
+	for _, name := range o.Beside {
+		db.beside = append(db.beside, filepath.Join(filepath.Dir(path), name))
+	}
 	db.committer.start(db)
 	return db, nil
 }

@@ -27,7 +27,7 @@ func openBox(c control.Config, l limits, clock <-chan struct{}) (*control.Box, e
 	if err != nil {
 		return nil, &coded{exitConfig, err}
 	}
-	if c.Store, err = store.Open(c.Data, store.Options{Key: key, Log: c.Log}); err != nil {
+	if c.Store, err = store.Open(c.Data, store.Options{Key: key, Log: c.Log, Beside: []string{certificateName}}); err != nil {
 		return nil, err
 	}
 	b := control.New(c)

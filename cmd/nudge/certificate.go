@@ -12,9 +12,13 @@ import (
 // certificateFile holds the TLS certificate and its key (front.Store).
 type certificateFile struct{ path string }
 
-// certificateIn is the file in a data folder.
+// certificateName is the file in a data folder. It goes into backups, so that PCs
+// need not trust anew a box that moved to other hardware. The authority's key is
+// not in it: nobody has that any more (front.Certificate).
+const certificateName = "nudge-tls.pem"
+
 func certificateIn(data string) certificateFile {
-	return certificateFile{filepath.Join(data, "nudge-tls.pem")}
+	return certificateFile{filepath.Join(data, certificateName)}
 }
 
 // Load reads the file; a missing one is nothing.

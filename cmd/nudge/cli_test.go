@@ -162,6 +162,10 @@ func TestLinkWithoutABox(t *testing.T) {
 func TestBackupAndRestore(t *testing.T) {
 	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "box.nudge")
 	nudge(t, "", "--data", dir, "user", "add", "alice@hotmail.com").want(t, exitOK)
+	const certificate = "what the PCs trust"
+	if err := certificateIn(dir).Save([]byte(certificate)); err != nil {
+		t.Fatal(err)
+	}
 	nudge(t, "opensesame\n", "--data", dir, "backup", file, "--passphrase-stdin").want(t, exitOK, "The backup is in "+file)
 	nudge(t, "opensesame\n", "--data", dir, "backup", file, "--passphrase-stdin").want(t, exitFailed, "exists already")
 	nudge(t, "", "--data", dir, "backup", file+"2").want(t, exitOK, "Passphrase: ")
@@ -172,6 +176,9 @@ func TestBackupAndRestore(t *testing.T) {
 	nudge(t, "opensesame\n", "--data", fresh, "restore", file).want(t, exitOK, "Passphrase: ", "is restored")
 	nudge(t, "", "--data", fresh, "user", "list").want(t, exitOK, "alice@hotmail.com")
 	nudge(t, "", "check", fresh).want(t, exitOK, "is whole")
+	if got, err := certificateIn(fresh).Load(); err != nil || string(got) != certificate {
+		t.Errorf("the certificate is %q, %v", got, err)
+	}
 }
 
 // What can't be used is refused with one line and exit code 78, and stays as it

@@ -121,3 +121,18 @@ func TestHolder(t *testing.T) {
 	}
 	nudge(t, "", "--config", file, "doctor").want(t, exitFailed, "port msn", l.Addr().String()+" is used by nudge.test", "port http", "127.0.0.1:0 is free")
 }
+
+// A certificate that can't be used is said with its reason, as long as nobody
+// mends it.
+func TestDoctorOnTheCertificate(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(certificateIn(dir).path, []byte("nothing"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	serve(t, dir)
+	r := nudge(t, "", "--data", dir, "doctor")
+	for strings.Contains(r.out, "still being made") { // it is about to find out
+		r = nudge(t, "", "--data", dir, "doctor")
+	}
+	r.want(t, exitFailed, "certificate", "there is none, and nobody can sign in over HTTPS: the saved certificate is damaged; remove it")
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"strings"
@@ -21,26 +22,65 @@ const (
 )
 
 // keepSmall gives memory back each time the box has come to rest after it was
-// busy: after its start, and when many have signed on or off. It returns when
-// ctx ends.
+// busy: after its start, and when many have signed on or off. While nothing
+// happens it sleeps: who allocates so much that it is worth a look has made the
+// runtime collect garbage. It returns when ctx ends.
 func keepSmall(ctx context.Context) {
-	look := time.NewTicker(restTime)
-	defer look.Stop()
-	var before, given uint64
-	for first := true; ; {
+	collected := collections(ctx)
+	var given uint64
+	for {
+		if !rest(ctx) {
+			return
+		}
+		if now := allocated(); given == 0 || now-given > worth {
+			giveBack()
+			given = allocated()
+		}
 		select {
 		case <-ctx.Done():
 			return
+		case <-collected:
+		}
+	}
+}
+
+// rest waits until the box is at rest; false when ctx has ended before.
+func rest(ctx context.Context) bool {
+	look := time.NewTicker(restTime)
+	defer look.Stop()
+	for before := uint64(0); ; {
+		select {
+		case <-ctx.Done():
+			return false
 		case <-look.C:
 		}
 		now := allocated()
-		if now-before < atRest && (first || now-given > worth) {
-			giveBack()
-			now = allocated()
-			first, given = false, now
+		if now-before < atRest {
+			return true
 		}
 		before = now
 	}
+}
+
+// collections tells of garbage collections until ctx ends, one or more at a time:
+// each finds something that was made for it to find.
+func collections(ctx context.Context) <-chan struct{} {
+	c := make(chan struct{}, 1)
+	type found struct{ _ *byte } // with a pointer it shares no memory with others
+	var bait func()
+	bait = func() {
+		runtime.AddCleanup(new(found), func(c chan struct{}) {
+			select {
+			case c <- struct{}{}:
+			default:
+			}
+			if ctx.Err() == nil {
+				bait()
+			}
+		}, c)
+	}
+	bait()
+	return c
 }
 
 // allocated is how many bytes of memory the program has ever asked for.

@@ -1,9 +1,23 @@
 package main
 
 import (
+	"context"
+	"runtime"
 	"strings"
 	"testing"
 )
+
+// TestCollections: each collection of garbage is told of, so that nobody has to
+// look for one.
+func TestCollections(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	collected := collections(ctx)
+	for range 3 {
+		runtime.GC()
+		<-collected
+	}
+}
 
 // TestCleanMappings: only what can be read from a file again may be dropped.
 func TestCleanMappings(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"nudge/cmd/nudge/control"
+	"nudge/msnserver"
 	"nudge/msnserver/names"
 )
 
@@ -121,7 +122,9 @@ func (s *server) leadHere(d nameDoors, host string) {
 		first, _, _ := strings.Cut(known[0], ".")
 		called = append(called, first)
 	}
-	s.names = names.New(names.Config{Hosts: called, Rules: s.nameRules, Asked: s.msn.AskedName, Log: s.box.Log})
+	s.readRules()
+	s.box.SettingsChanged = s.readRules
+	s.names = names.New(names.Config{Hosts: called, Rules: s.nameRules, Asked: s.msn.AskedName, Allow: msnserver.AtHome, Log: s.box.Log})
 	s.box.NamesUpstream = s.names.Upstream
 	serve := func(name string, sock *names.Socket, answer func(*names.Socket) error) {
 		if sock != nil {
@@ -144,12 +147,18 @@ func (s *server) answered(name string, err error) {
 	}
 }
 
-// nameRules are the owner's settings of the moment.
-func (s *server) nameRules() names.Rules {
+// nameRules are the owner's settings of the moment. They are kept: who floods the
+// box with questions does not make it read its database.
+func (s *server) nameRules() names.Rules { return *s.rules.Load() }
+
+// readRules reads them again.
+func (s *server) readRules() {
+	s.reading.Lock()
+	defer s.reading.Unlock()
 	var r names.Rules
 	// Values were checked when they were set: what is wrong now counts as not set.
 	r.Upstream, _ = control.Upstream(s.box.Hub.Setting(control.SettingUpstream))
 	r.Guarded, _ = control.PCs(s.box.Hub.Setting(control.SettingLoginLive))
 	r.Patched = s.box.Hub.Setting(control.SettingPatched) == control.On
-	return r
+	s.rules.Store(&r)
 }

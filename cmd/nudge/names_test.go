@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"strings"
 	"testing"
@@ -58,6 +59,26 @@ func TestPortsBesideDNS(t *testing.T) {
 		if got := beside(addr, portNetBIOS) + " " + beside(addr, portLLMNR); got != want {
 			t.Errorf("beside %s: %s", addr, got)
 		}
+	}
+}
+
+// TestRulesAreKept: a question to the name server costs no look into the database.
+func TestRulesAreKept(t *testing.T) {
+	s, err := start(config{Data: t.TempDir(), MSN: "127.0.0.1:0", HTTP: "127.0.0.1:0", HTTPS: off, Names: "127.0.0.1:0"}, newLog(t.Output(), slog.LevelWarn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := testing.AllocsPerRun(10000, func() { s.nameRules() }); n != 0 {
+		t.Errorf("%v allocations each", n)
+	}
+	if err := control.Local(s.box).SetSetting(t.Context(), control.SettingUpstream, "192.168.7.1"); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.nameRules().Upstream.String(); got != "192.168.7.1:53" {
+		t.Errorf("other names are asked of %s", got)
+	}
+	if err := s.stop(context.Background()); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"text/tabwriter"
 	"time"
 
@@ -92,6 +93,8 @@ type server struct {
 	msn     *msnserver.Server
 	cert    *front.Certificate // nil without HTTPS
 	names   *names.Server      // nil when it is off
+	rules   atomic.Pointer[names.Rules]
+	reading sync.Mutex         // of the rules: who reads last has the newest
 	hurry   context.CancelFunc // ends settling down
 	clock   *clock
 	began   time.Time
@@ -127,6 +130,7 @@ func start(conf config, log *slog.Logger, lights control.Lights) (*server, error
 	host, _ := os.Hostname()
 	if _, secure := doors["https"]; secure {
 		s.cert = front.NewCertificate(certificateIn(conf.Data), hostNames(host), lanAddresses(), log)
+		box.Certificate = s.cert.State
 	}
 	s.msn = msnserver.New(msnserver.Config{Hub: box.Hub, Log: log, Cert: s.cert, Limits: conf.Limits.server(), Pages: newHealth(s, hostNames(host))})
 	box.SignInChanged, box.Troubled, box.Reach = s.msn.VoidTickets, s.troubled, s.likelyAddress

@@ -10,6 +10,7 @@
 package dialect
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -47,6 +48,7 @@ const (
 type Dialect struct {
 	Name string // as in VER
 
+	Emoji       bool // the client's system draws them: see ForSystem
 	MD5         bool // signs in with USR MD5
 	Tickets     bool // signs in with USR TWN
 	Lists       ListModel
@@ -70,8 +72,9 @@ type Dialect struct {
 	noPicture string          // stands for no MSNObject
 	types     bool            // LST has the contact's network type
 	joinCaps  bool            // IRO and JOI have capabilities
+	emoji     *Dialect        // the same with Emoji
 
-	SignedIn     func(trid, handle, name string) wire.Command
+	SignedIn     func(d *Dialect, trid, handle, name string) wire.Command
 	Greeting     []wire.Command // between that and the profile
 	Profile      func(p Profile) wire.Message
 	Sync         func(d *Dialect, trid string, l Lists) []wire.Command
@@ -82,9 +85,9 @@ type Dialect struct {
 	Renamed      func(trid string, version uint64, handle, name string) wire.Command
 	Property     func(trid string, version uint64, key, value string) wire.Command
 	PropertyOf   func(d *Dialect, version uint64, who im.Addr, key, value string) wire.Command
-	GroupAdded   func(trid string, version uint64, g Group) wire.Command
+	GroupAdded   func(d *Dialect, trid string, version uint64, g Group) wire.Command
 	GroupRemoved func(trid string, version uint64, g Group) wire.Command
-	GroupRenamed func(trid string, version uint64, g Group) wire.Command
+	GroupRenamed func(d *Dialect, trid string, version uint64, g Group) wire.Command
 	Changed      func(trid string, args []string) wire.Command
 	Arrived      func(d *Dialect, trid string, who im.Person, now im.Presence) wire.Command
 	Left         func(d *Dialect, who im.Person) wire.Command
@@ -96,6 +99,8 @@ type Dialect struct {
 	Pong         func() wire.Command
 	URL          func(trid, path, login string) wire.Command
 	Policy       func(trid, file string) wire.Command
+
+	Prove func(challenge, product, key string) string // the right answer to CHL; nil: the version has none
 }
 
 // Profile is what the first message of a session tells the client
@@ -175,6 +180,27 @@ func Choose(offered []string) *Dialect {
 
 // Named returns the version of that name, nil when there is none.
 func Named(name string) *Dialect { return Choose([]string{name}) }
+
+// ForSystem is the version for a client on that system and release, as CVR names
+// them (MSNP.md B.4): winnt 6.2 is Windows 8 and mac 10.7 the first Mac with a font
+// for emoji. Programs for other systems say that they are on an older Windows.
+func (d *Dialect) ForSystem(name, release string) *Dialect {
+	var major, minor int
+	fmt.Sscanf(release, "%d.%d", &major, &minor)
+	switch v := major*100 + minor; {
+	case strings.EqualFold(name, "winnt") && v >= 602, strings.EqualFold(name, "mac") && v >= 1007:
+		return d.WithEmoji()
+	}
+	return d
+}
+
+// WithEmoji is the same version for a client whose system draws emoji.
+func (d *Dialect) WithEmoji() *Dialect {
+	if d.Emoji {
+		return d
+	}
+	return d.emoji
+}
 
 // Knows tells whether a client of this version may say verb to the notification
 // server.

@@ -50,7 +50,7 @@ const (
 // shapes are all lines a dialect writes, with fixed arguments.
 func shapes(d *Dialect) (out []wire.Command) {
 	add := func(cs ...wire.Command) { out = append(out, cs...) }
-	add(d.SignedIn("4", "alice@example.com", "Alice A"))
+	add(d.SignedIn(d, "4", "alice@example.com", "Alice A"))
 	add(d.Greeting...)
 	add(Hotmail(d.Profile(Profile{Handle: "alice@example.com", LoginTime: 1700000000, Ticket: "t=1&p=", ClientIP: "192.0.2.10", ClientPort: 16456})))
 	add(d.Sync(d, "5", lists)...)
@@ -92,7 +92,7 @@ func shapes(d *Dialect) (out []wire.Command) {
 	}
 	if d.Groups != NoGroups {
 		g := Group{ID: 3, GUID: "8fb1c1de-0f9a-4a3c-9f5c-0d6d3d2f0003", Name: "Old pals"}
-		add(d.GroupAdded("14", 35, g), d.GroupRenamed("15", 36, g), d.GroupRemoved("16", 37, g))
+		add(d.GroupAdded(d, "14", 35, g), d.GroupRenamed(d, "15", 36, g), d.GroupRemoved("16", 37, g))
 	}
 	add(d.Changed("17", []string{"NLN"}), d.Changed("18", []string{"BSY", "268435456"}))
 	for _, trid := range []string{"19", ""} {
@@ -159,7 +159,7 @@ func TestGolden(t *testing.T) {
 // TestComplete finds a shape that a version lacks. Shapes that came with a later
 // version than the first are nil before it.
 func TestComplete(t *testing.T) {
-	since := map[string]bool{"Personal": true, "Policy": true, "Property": true, "PropertyOf": true, "GroupAdded": true, "GroupRemoved": true, "GroupRenamed": true}
+	since := map[string]bool{"Personal": true, "Policy": true, "Property": true, "PropertyOf": true, "Prove": true, "GroupAdded": true, "GroupRemoved": true, "GroupRenamed": true}
 	for _, d := range versions {
 		v := reflect.ValueOf(*d)
 		for i := range v.NumField() {
@@ -231,11 +231,11 @@ func TestListVersions(t *testing.T) {
 func TestEscapeName(t *testing.T) {
 	long := strings.Repeat("é ", 200)
 	for in, want := range map[string]string{"Bob B": "Bob%20B", "": "x@y", " \r\n": "x@y", "a\xffb": "a?b"} {
-		if got := EscapeName(in, "x@y"); got != want {
+		if got := Named("MSNP8").EscapeName(in, "x@y"); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}
 	}
-	got := EscapeName(long, "")
+	got := Named("MSNP8").EscapeName(long, "")
 	if len(got) > maxName || len(got) < maxName-6 || !utf8.ValidString(got) {
 		t.Errorf("long name became %d bytes: %q", len(got), got)
 	}
@@ -437,7 +437,7 @@ func linesOf(d *Dialect, who im.Person, group string) []wire.Command {
 	out = append(out, c, d.Presence("3", who, im.Presence{Status: im.Online}), d.Presence("", who, im.Presence{Status: im.Away, Later: true}),
 		d.Ring(d, "192.0.2.1:1863", in), d.Present(d, "4", 1, 1, im.Membership{Who: who}), d.Joined(d, im.Membership{Who: who}), d.Gone(who, true), d.Said(who, []byte("x")))
 	if d.Groups != NoGroups {
-		out = append(out, d.GroupAdded("5", 3, Group{ID: 2, Name: group}), d.GroupRenamed("6", 4, Group{ID: 2, Name: group}))
+		out = append(out, d.GroupAdded(d, "5", 3, Group{ID: 2, Name: group}), d.GroupRenamed(d, "6", 4, Group{ID: 2, Name: group}))
 	}
 	return out
 }

@@ -48,6 +48,14 @@ const (
 	keycap   = '\u20e3'
 )
 
+// legible is text for a client of this version.
+func (d *Dialect) legible(text string) string {
+	if d.Emoji {
+		return text
+	}
+	return legible(text)
+}
+
 // legible writes emoji as what the systems of these clients can show: they are
 // years older than emoji and draw boxes. What Messenger draws itself becomes what
 // the user would type for it, the rest its name between colons (MAPPING.md §0).

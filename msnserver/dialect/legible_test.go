@@ -49,11 +49,36 @@ func TestLegible(t *testing.T) {
 	if got := d.Render(im.Message{Text: "👍", Raw: raw}, "")[0]; string(got) != string(raw) {
 		t.Errorf("what an MSN client wrote became %q", got)
 	}
-	if got := EscapeName("Eve 👍", ""); got != "Eve%20(Y)" {
+	if got := Named("MSNP8").EscapeName("Eve 👍", ""); got != "Eve%20(Y)" {
 		t.Errorf("a name became %q", got)
 	}
-	if got := EscapeGroup("Pals 👍"); got != "Pals%20(Y)" {
+	if got := Named("MSNP8").EscapeGroup("Pals 👍"); got != "Pals%20(Y)" {
 		t.Errorf("a group became %q", got)
+	}
+}
+
+// TestEmoji: a client on a system that draws emoji gets them as they are.
+func TestEmoji(t *testing.T) {
+	for _, c := range []struct {
+		name, release string
+		draws         bool
+	}{
+		{"winnt", "6.2", true}, {"WINNT", "6.3", true}, {"winnt", "10.0", true}, {"mac", "10.7.5", true},
+		{"winnt", "6.1", false}, {"winnt", "5.1", false}, {"win", "4.10", false}, {"mac", "10.6.8", false}, {"mac", "9.2", false},
+		{"linux", "6.8", false}, {"winnt", "", false}, {"", "6.2", false}, {"winnt", "-6.-2", false},
+	} {
+		d := Named("MSNP11").ForSystem(c.name, c.release)
+		if d.Emoji != c.draws || d.Name != "MSNP11" || d.ForSystem(c.name, c.release) != d {
+			t.Errorf("%s %s: %s, %v", c.name, c.release, d.Name, d.Emoji)
+		}
+	}
+	d := Named("MSNP11").WithEmoji()
+	text := string(d.Render(im.Message{Text: "👍"}, "")[0])
+	note := string(d.Personal(d, im.Person{}, im.Presence{Note: "👍"}).Payload)
+	for what, got := range map[string]string{"text": text, "note": note, "name": wire.Unescape(d.EscapeName("👍", "")), "group": wire.Unescape(d.EscapeGroup("👍"))} {
+		if !strings.Contains(got, "👍") {
+			t.Errorf("the %s became %q", what, got)
+		}
 	}
 }
 
@@ -67,7 +92,7 @@ func FuzzLegible(f *testing.F) {
 		if valid && !utf8.ValidString(got) || strings.IndexFunc(got, emoji) >= 0 {
 			t.Fatalf("%q became %q", s, got)
 		}
-		for name, most := range map[string]int{EscapeName(s, "x"): maxName, EscapeGroup(s): maxGroupName} {
+		for name, most := range map[string]int{Named("MSNP8").EscapeName(s, "x"): maxName, Named("MSNP8").EscapeGroup(s): maxGroupName} {
 			if len(name) > most || !utf8.ValidString(name) || strings.ContainsAny(name, " \r\n") {
 				t.Fatalf("%q became the name %q", s, name)
 			}

@@ -68,7 +68,7 @@ func sync7(d *Dialect, trid string, l Lists) []wire.Command {
 	var groups []wire.Command
 	version, total := number(l.Version), number(len(l.Groups)+1)
 	for i, g := range append([]Group{{Name: GroupZero}}, l.Groups...) {
-		groups = append(groups, wire.Line("LSG", trid, version, number(i+1), total, number(g.ID), EscapeGroup(g.Name), "0"))
+		groups = append(groups, wire.Line("LSG", trid, version, number(i+1), total, number(g.ID), d.EscapeGroup(g.Name), "0"))
 	}
 	return slices.Concat(settings2(trid, l), d.properties5(trid, l), groups, d.perList(trid, l))
 }
@@ -115,7 +115,7 @@ func sync8(d *Dialect, trid string, l Lists) []wire.Command {
 	}
 	out = append(out, wire.Line("LSG", "0", wire.Escape(GroupZero), "0"))
 	for _, g := range l.Groups {
-		out = append(out, wire.Line("LSG", number(g.ID), EscapeGroup(g.Name), "0"))
+		out = append(out, wire.Line("LSG", number(g.ID), d.EscapeGroup(g.Name), "0"))
 	}
 	for _, c := range l.Contacts {
 		args := []string{d.Handle(c.Addr), d.name(c.Person), number(int(c.On))}
@@ -185,8 +185,8 @@ func groupIDs(c Contact) string {
 const maxGroupName = 61
 
 // EscapeGroup writes a group name as an argument, cut to what clients take.
-func EscapeGroup(name string) string {
-	return escapeCut(oneLine(name), maxGroupName)
+func (d *Dialect) EscapeGroup(name string) string {
+	return d.escapeCut(oneLine(name), maxGroupName)
 }
 
 func setting2(verb, trid string, version uint64, value string) wire.Command {
@@ -256,14 +256,14 @@ func valued(c wire.Command, value string) wire.Command {
 	return c
 }
 
-func groupAdded7(trid string, version uint64, g Group) wire.Command {
-	return wire.Line("ADG", trid, number(version), EscapeGroup(g.Name), number(g.ID), "0")
+func groupAdded7(d *Dialect, trid string, version uint64, g Group) wire.Command {
+	return wire.Line("ADG", trid, number(version), d.EscapeGroup(g.Name), number(g.ID), "0")
 }
 
 func groupRemoved7(trid string, version uint64, g Group) wire.Command {
 	return wire.Line("RMG", trid, number(version), number(g.ID))
 }
 
-func groupRenamed7(trid string, version uint64, g Group) wire.Command {
-	return wire.Line("REG", trid, number(version), number(g.ID), EscapeGroup(g.Name), "0")
+func groupRenamed7(d *Dialect, trid string, version uint64, g Group) wire.Command {
+	return wire.Line("REG", trid, number(version), number(g.ID), d.EscapeGroup(g.Name), "0")
 }

@@ -36,7 +36,7 @@ func profileUnmoved(p Profile) wire.Message {
 	return m
 }
 
-func signedIn10(trid, handle, _ string) wire.Command {
+func signedIn10(_ *Dialect, trid, handle, _ string) wire.Command {
 	return wire.Line("USR", trid, "OK", handle, "1", "0")
 }
 
@@ -62,7 +62,7 @@ func sync10(d *Dialect, trid string, l Lists) []wire.Command {
 	groups := d.groupLines(l.Groups)
 	head := d.Unchanged(trid, l.Version)
 	head.Args = append(head.Args, number(len(l.Contacts)), number(len(groups)))
-	out := []wire.Command{head, wire.Line("GTC", prompt(l)), wire.Line("BLP", others(l)), wire.Line("PRP", "MFN", EscapeName(l.Name, "-"))}
+	out := []wire.Command{head, wire.Line("GTC", prompt(l)), wire.Line("BLP", others(l)), wire.Line("PRP", "MFN", d.EscapeName(l.Name, "-"))}
 	for _, key := range d.Properties {
 		if v := l.Properties[key]; v != "" {
 			out = append(out, wire.Line("PRP", key, wire.Escape(v)))
@@ -89,7 +89,7 @@ func (d *Dialect) groupLines(groups []Group) (out []wire.Command) {
 		if d.Groups == Unique {
 			id = g.GUID
 		}
-		out = append(out, wire.Line("LSG", EscapeGroup(g.Name), id))
+		out = append(out, wire.Line("LSG", d.EscapeGroup(g.Name), id))
 	}
 	return out
 }
@@ -171,26 +171,26 @@ func propertyOf10(d *Dialect, _ uint64, who im.Addr, key, value string) wire.Com
 // The answers about groups have GUID and name where clients written against the
 // real service read them: for REG the GUID comes first.
 
-func groupAdded10(trid string, _ uint64, g Group) wire.Command {
-	return wire.Line("ADG", trid, EscapeGroup(g.Name), g.GUID)
+func groupAdded10(d *Dialect, trid string, _ uint64, g Group) wire.Command {
+	return wire.Line("ADG", trid, d.EscapeGroup(g.Name), g.GUID)
 }
 
 func groupRemoved10(trid string, _ uint64, g Group) wire.Command {
 	return wire.Line("RMG", trid, g.GUID)
 }
 
-func groupRenamed10(trid string, _ uint64, g Group) wire.Command {
-	return wire.Line("REG", trid, g.GUID, EscapeGroup(g.Name))
+func groupRenamed10(d *Dialect, trid string, _ uint64, g Group) wire.Command {
+	return wire.Line("REG", trid, g.GUID, d.EscapeGroup(g.Name))
 }
 
-func groupAddedUnmoved(trid string, _ uint64, g Group) wire.Command {
-	return wire.Line("ADG", trid, EscapeGroup(g.Name), number(g.ID))
+func groupAddedUnmoved(d *Dialect, trid string, _ uint64, g Group) wire.Command {
+	return wire.Line("ADG", trid, d.EscapeGroup(g.Name), number(g.ID))
 }
 
 func groupRemovedUnmoved(trid string, _ uint64, g Group) wire.Command {
 	return wire.Line("RMG", trid, number(g.ID))
 }
 
-func groupRenamedUnmoved(trid string, _ uint64, g Group) wire.Command {
-	return wire.Line("REG", trid, number(g.ID), EscapeGroup(g.Name))
+func groupRenamedUnmoved(d *Dialect, trid string, _ uint64, g Group) wire.Command {
+	return wire.Line("REG", trid, number(g.ID), d.EscapeGroup(g.Name))
 }

@@ -53,7 +53,7 @@ func personal11(d *Dialect, who im.Person, now im.Presence) wire.Command {
 	if playing == "" && now.Media != "" {
 		playing = `\0Music\01\0{0}\0` + strings.ReplaceAll(now.Media, `\0`, "") + `\0`
 	}
-	text := "<Data><PSM>" + entities(clip(legible(now.Note))) + "</PSM><CurrentMedia>" + entities(playing) + "</CurrentMedia></Data>"
+	text := "<Data><PSM>" + entities(clip(d.legible(now.Note))) + "</PSM><CurrentMedia>" + entities(playing) + "</CurrentMedia></Data>"
 	return wire.Command{Verb: "UBX", Args: []string{d.Handle(who.Addr)}, Payload: []byte(text)}
 }
 

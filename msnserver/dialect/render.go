@@ -46,9 +46,9 @@ func (d *Dialect) Render(m im.Message, speaker string) [][]byte {
 		before += m.Name + ": "
 	}
 	var out [][]byte
-	for _, part := range splitText(legible(before+text), maxText) {
+	for _, part := range splitText(d.legible(before+text), maxText) {
 		p := wire.NewMessage("text/plain; charset=UTF-8")
-		if f := format(m); f != "" && d.Fonts {
+		if f := d.format(m); f != "" && d.Fonts {
 			p.Add("X-MMS-IM-Format", f)
 		}
 		p.Body = []byte(part)
@@ -121,7 +121,7 @@ var notice = im.Style{Effects: "I", Color: "808080"}
 const maxFont = 93
 
 // format is m's style in the terms of X-MMS-IM-Format, "" for the client's own.
-func format(m im.Message) string {
+func (d *Dialect) format(m im.Message) string {
 	s := m.Style
 	if m.Kind == im.Notice && s == (im.Style{}) {
 		s = notice
@@ -133,7 +133,7 @@ func format(m im.Message) string {
 	if font == "" {
 		font = "MS Sans Serif"
 	}
-	return fmt.Sprintf("FN=%s; EF=%s; CO=%s; CS=0; PF=22", escapeCut(strings.ReplaceAll(oneLine(font), ";", ""), maxFont), effects(s.Effects), swapColor(s.Color))
+	return fmt.Sprintf("FN=%s; EF=%s; CO=%s; CS=0; PF=22", d.escapeCut(strings.ReplaceAll(oneLine(font), ";", ""), maxFont), effects(s.Effects), swapColor(s.Color))
 }
 
 // effects keeps the letters that mean something.

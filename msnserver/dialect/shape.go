@@ -32,11 +32,11 @@ const maxName = 387
 
 // EscapeName writes a friendly name as an argument: valid UTF-8 in one line, cut
 // to what clients take. fallback stands in for an empty name.
-func EscapeName(name, fallback string) string {
+func (d *Dialect) EscapeName(name, fallback string) string {
 	if name = oneLine(name); name == "" {
 		name = fallback
 	}
-	return escapeCut(name, maxName)
+	return d.escapeCut(name, maxName)
 }
 
 // oneLine is im.OneLine for clients that may have no glyph for U+FFFD.
@@ -44,8 +44,8 @@ func oneLine(s string) string { return im.OneLine(strings.ToValidUTF8(s, "?")) }
 
 // escapeCut writes text as one argument of at most most bytes. It is cut between
 // characters, and what a person would call one stays whole.
-func escapeCut(text string, most int) string {
-	text = legible(strings.ToValidUTF8(text[:min(len(text), 4*most)], "?"))
+func (d *Dialect) escapeCut(text string, most int) string {
+	text = d.legible(strings.ToValidUTF8(text[:min(len(text), 4*most)], "?"))
 	for len(text) > most { // escaping makes nothing shorter
 		text = dropLast(text)
 	}
@@ -70,22 +70,22 @@ func dropLast(s string) string {
 }
 
 // name is the friendly name of who as an argument.
-func (d *Dialect) name(who im.Person) string { return EscapeName(who.Name, d.Handle(who.Addr)) }
+func (d *Dialect) name(who im.Person) string { return d.EscapeName(who.Name, d.Handle(who.Addr)) }
 
 func number[N uint32 | uint64 | int | int64](n N) string { return strconv.FormatInt(int64(n), 10) }
 
 // Signing in.
 
-func signedIn2(trid, handle, name string) wire.Command {
-	return wire.Line("USR", trid, "OK", handle, EscapeName(name, handle))
+func signedIn2(d *Dialect, trid, handle, name string) wire.Command {
+	return wire.Line("USR", trid, "OK", handle, d.EscapeName(name, handle))
 }
 
-func signedIn6(trid, handle, name string) wire.Command {
-	return wire.Line("USR", trid, "OK", handle, EscapeName(name, handle), "1")
+func signedIn6(d *Dialect, trid, handle, name string) wire.Command {
+	return wire.Line("USR", trid, "OK", handle, d.EscapeName(name, handle), "1")
 }
 
-func signedIn8(trid, handle, name string) wire.Command {
-	return wire.Line("USR", trid, "OK", handle, EscapeName(name, handle), "1", "0")
+func signedIn8(d *Dialect, trid, handle, name string) wire.Command {
+	return wire.Line("USR", trid, "OK", handle, d.EscapeName(name, handle), "1", "0")
 }
 
 func profile2(p Profile) wire.Message {

@@ -28,7 +28,8 @@ func build(rows ...row) (vs []*Dialect) {
 	for i, r := range rows {
 		r.diff(&d)
 		d.Name, d.row = r.name, uint64(i)
-		v := d
+		v, twin := d, d
+		twin.Emoji, v.emoji = true, &twin
 		vs = append(vs, &v)
 	}
 	return vs
@@ -74,6 +75,7 @@ func msnp5(d *Dialect) {
 // msnp6 is MSN 3.6: challenges, pages, and the word that an address is verified.
 func msnp6(d *Dialect) {
 	d.SignedIn = signedIn6
+	d.Prove = prove6
 	d.verbs = d.with("QRY PAG")
 }
 
@@ -129,6 +131,7 @@ func msnp11(d *Dialect) {
 	d.Pending, d.Nudges = true, true
 	d.Greeting = []wire.Command{wire.Line("SBS", "0", "null")}
 	d.Personal = personal11
+	d.Prove = prove11
 	d.verbs = d.with("UUX")
 }
 

@@ -68,6 +68,16 @@ func (c *Certificate) Prepare(ctx context.Context) error {
 	return c.err
 }
 
+// State tells at once whether Prepare has ended, and how.
+func (c *Certificate) State() (ended bool, err error) {
+	select {
+	case <-c.done:
+		return true, c.err
+	default:
+		return false, nil
+	}
+}
+
 // Root is the authority's certificate (DER) after a Prepare that succeeded.
 func (c *Certificate) Root() []byte { return c.root }
 

@@ -190,7 +190,7 @@ func (s *Server) oldRequests(c net.Conn, secure bool) (keep net.Conn, err error)
 			return &readAhead{c, br}, nil
 		}
 		c.SetDeadline(time.Now().Add(helloTime))
-		r, err := passport.ReadRequest(br)
+		r, err := passport.ReadRequest(br, c)
 		if err != nil {
 			return nil, err
 		}

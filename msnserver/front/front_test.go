@@ -114,6 +114,27 @@ func TestOneConnectionOfEverything(t *testing.T) {
 	}
 }
 
+// TestExpect: a client that waits for the word to send its body gets it, whoever
+// answers the request.
+func TestExpect(t *testing.T) {
+	pages := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) })
+	c := dial(t, start(t, pages, false))
+	br := bufio.NewReader(c)
+	for _, path := range []string{"/RST.srf", "//NotRST.srf", "/gateway/gateway.dll?Action=open", "/page"} {
+		io.WriteString(c, "POST "+path+" HTTP/1.1\r\nHost: box\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+		if line, err := br.ReadString('\n'); err != nil || line != "HTTP/1.1 100 Continue\r\n" {
+			t.Fatalf("%s: %q, %v", path, line, err)
+		}
+		br.ReadString('\n')
+		io.WriteString(c, "abc")
+		resp, err := http.ReadResponse(br, nil)
+		if err != nil || resp.StatusCode == 100 {
+			t.Fatalf("%s: %+v, %v", path, resp, err)
+		}
+		io.Copy(io.Discard, resp.Body)
+	}
+}
+
 func TestNoVersion(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		c := dial(t, start(t, nil, secure))

@@ -55,7 +55,10 @@ type Config struct {
 	// client's machine has not confirmed, if that is known; nil when it never
 	// is.
 	Unacknowledged func(net.Conn) (n int, known bool)
-	Log            *slog.Logger
+	// Astray is told of a client that wants a switchboard elsewhere; nil when
+	// nobody wants to know.
+	Astray func(peer netip.Addr)
+	Log    *slog.Logger
 	// Sessions is how many there may be, PerAddress how many from one address
 	// that have not signed in; 0 is no limit.
 	Sessions, PerAddress int
@@ -65,6 +68,7 @@ type Config struct {
 type Server struct {
 	serve, vouch   func(net.Conn)
 	unacknowledged func(net.Conn) (int, bool)
+	astray         func(netip.Addr)
 	log            *slog.Logger
 	most, each     int
 
@@ -75,12 +79,16 @@ type Server struct {
 
 // New makes a gateway.
 func New(c Config) *Server {
-	g := &Server{serve: c.Serve, vouch: c.Vouch, unacknowledged: c.Unacknowledged, log: c.Log, most: c.Sessions, each: c.PerAddress, sessions: map[string]*session{}}
+	g := &Server{serve: c.Serve, vouch: c.Vouch, unacknowledged: c.Unacknowledged, astray: c.Astray, log: c.Log,
+		most: c.Sessions, each: c.PerAddress, sessions: map[string]*session{}}
 	if g.unacknowledged == nil {
 		g.unacknowledged = func(net.Conn) (int, bool) { return 0, false }
 	}
 	if g.vouch == nil {
 		g.vouch = func(net.Conn) {}
+	}
+	if g.astray == nil {
+		g.astray = func(netip.Addr) {}
 	}
 	return g
 }
@@ -117,6 +125,7 @@ func (g *Server) open(c net.Conn, r request) (*session, refusal) {
 	here, peer := ipOf(c.LocalAddr()), ipOf(c.RemoteAddr())
 	if r.server == "SB" && !ours(r.ip, here) {
 		g.log.Warn("a client asked the gateway for a switchboard that is not here: it has an old address of this box, or one of another server", "remote", peer, "asked", r.ip)
+		g.astray(peer)
 		return nil, refusal{"400 Bad Request", "The switchboard asked for is not here; sign in again."}
 	}
 	id := binary.BigEndian.AppendUint64(nil, 0)

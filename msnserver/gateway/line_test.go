@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"regexp"
 	"runtime"
 	"strings"
@@ -71,7 +72,8 @@ func raw(t *testing.T, w *web) (answer string) {
 
 // TestOtherHosts: nobody reaches anything through the gateway but this server.
 func TestOtherHosts(t *testing.T) {
-	synced(t, Config{}, func(t *testing.T, r *rig) {
+	var astray []netip.Addr
+	synced(t, Config{Astray: func(peer netip.Addr) { astray = append(astray, peer) }}, func(t *testing.T, r *rig) {
 		w := r.connect()
 		for query, want := range map[string]int{
 			"Action=open&Server=SB&IP=192.0.2.1":                        200,
@@ -92,6 +94,10 @@ func TestOtherHosts(t *testing.T) {
 			if g := w.ask(query, ""); g.status != want {
 				t.Errorf("%s: %+v", query, g)
 			}
+			if told := want == 400 && strings.HasPrefix(query, "Action=open&Server=SB") && !strings.HasSuffix(query, "Server=example"); told != (len(astray) == 1) || told && astray[0].String() != "192.0.2.7" {
+				t.Errorf("%s: told of %v", query, astray)
+			}
+			astray = nil
 		}
 	})
 }

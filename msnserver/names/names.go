@@ -40,13 +40,13 @@ import (
 type Config struct {
 	// Hosts are what the box is called, without a domain, such as NUDGE.
 	Hosts []string
-	// Rules are those of the moment, asked for when a question depends on them.
+	// Rules are those of the moment, asked for whenever a question depends on them:
+	// it must be quick.
 	Rules func() Rules
 	// Asked is told that a PC was given our address for the messenger server's
 	// name or, with login, for that of a log-in server.
 	Asked func(peer netip.Addr, login bool)
-	// Allow tells whether a peer is answered; nil allows private and link-local
-	// addresses and this machine (DESIGN.md §6).
+	// Allow tells whether a peer is answered.
 	Allow func(netip.Addr) bool
 	Log   *slog.Logger
 }
@@ -79,9 +79,6 @@ type Server struct {
 
 // New makes a server.
 func New(c Config) *Server {
-	if c.Allow == nil {
-		c.Allow = home
-	}
 	s := &Server{conf: c, open: map[io.Closer]struct{}{}}
 	for _, h := range c.Hosts {
 		if h = strings.ToLower(h); h != "" && !slices.Contains(s.hosts, h) {
@@ -91,9 +88,6 @@ func New(c Config) *Server {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
-
-// home are the peers of a home network.
-func home(a netip.Addr) bool { return a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() }
 
 // Upstream is how the last question to the upstream failed, nil when it went well
 // or none was asked yet.

@@ -115,7 +115,7 @@ func (s *Session) add(cmd wire.Command) error {
 	}
 	d, name := s.Dialect(), cmd.Arg(3)
 	if name == "" {
-		name = dialect.EscapeName(change.Who.Name, change.Who.ID)
+		name = d.EscapeName(change.Who.Name, change.Who.ID)
 	}
 	s.Send(d.Added(cmd.Arg(0), dialect.Edit{
 		List: list.String(), Version: d.Version(change.Version), Handle: s.spelled(cmd.Arg(2), change), Name: name, Group: groupText,

@@ -25,7 +25,7 @@ func (s *Session) adg(cmd wire.Command) error {
 		return s.refuse(cmd, err)
 	}
 	d := s.Dialect()
-	s.Send(d.GroupAdded(cmd.Arg(0), d.Version(change.Version), dialect.Group(change.Group)))
+	s.Send(d.GroupAdded(d, cmd.Arg(0), d.Version(change.Version), dialect.Group(change.Group)))
 	return nil
 }
 
@@ -59,6 +59,6 @@ func (s *Session) reg(cmd wire.Command) error {
 		return s.refuse(cmd, err)
 	}
 	d := s.Dialect()
-	s.Send(d.GroupRenamed(cmd.Arg(0), d.Version(change.Version), dialect.Group(change.Group)))
+	s.Send(d.GroupRenamed(d, cmd.Arg(0), d.Version(change.Version), dialect.Group(change.Group)))
 	return nil
 }

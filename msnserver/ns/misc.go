@@ -17,12 +17,6 @@ func (s *Session) png(wire.Command) error {
 
 func (s *Session) out(wire.Command) error { return conn.ErrBye }
 
-// qry answers a challenge; we send none (MSNP.md K.5).
-func (s *Session) qry(cmd wire.Command) error {
-	s.Send(wire.Line("QRY", cmd.Arg(0)))
-	return nil
-}
-
 // url names web pages for mail and profile: there is only our own.
 func (s *Session) url(cmd wire.Command) error {
 	s.Send(s.Dialect().URL(cmd.Arg(0), "/", "http://"+s.Host()+"/"))

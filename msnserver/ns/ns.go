@@ -34,6 +34,7 @@ type Session struct {
 	program   string // as CVR named it
 	user      *bridge.Session
 
+	challenges challenges
 	noteInName bool        // set before greeted: the note of a contact goes after his name
 	greeted    atomic.Bool // USR OK is queued: the client takes events
 }
@@ -47,6 +48,7 @@ func New(ctx context.Context, c *conn.Conn, hub *bridge.Hub, tickets *passport.T
 // Serve runs the session until the client is gone.
 func (s *Session) Serve() {
 	conn.Serve(s.Conn, wire.ToNS, table, s, func() {
+		s.challenges.stop()
 		if s.user != nil {
 			s.user.Close()
 		}

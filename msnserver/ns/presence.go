@@ -24,6 +24,7 @@ func (s *Session) chg(cmd wire.Command) error {
 	}
 	s.Send(s.Dialect().Changed(cmd.Arg(0), cmd.Args[1:]))
 	s.user.SetPresence(now, cmd.Arg(0))
+	s.beginChallenges()
 	return nil
 }
 

@@ -51,6 +51,9 @@ func (s *Session) inf(cmd wire.Command) error {
 // cvr recommends the version the client has: nobody is told to upgrade.
 func (s *Session) cvr(cmd wire.Command) error {
 	s.program = cmd.Arg(5) + " " + cmd.Arg(6)
+	if s.user == nil { // later the version stays: others write to the client
+		s.Speak(s.Dialect().ForSystem(cmd.Arg(2), cmd.Arg(3)))
+	}
 	s.recommend(cmd)
 	return nil
 }
@@ -152,7 +155,8 @@ func (s *Session) prove(cmd wire.Command, ok bool, why func() passport.Trouble) 
 		return fmt.Errorf("sign-in refused: %w", conn.ErrBye)
 	}
 	remote := s.Net.RemoteAddr().String()
-	user, err := s.hub.SignOn(s.handle, bridge.Client{Proto: s.Dialect().Name, Program: s.program, Remote: remote, MaxContacts: s.Dialect().MaxContacts}, s)
+	user, err := s.hub.SignOn(s.handle, bridge.Client{Proto: s.Dialect().Name, Program: s.program, Remote: remote,
+		MaxContacts: s.Dialect().MaxContacts, GroupZero: s.Dialect().Groups == dialect.Numbered, Emoji: s.Dialect().Emoji}, s)
 	if err != nil {
 		code := wire.AuthFailed
 		if errors.Is(err, bridge.ErrClosed) {
@@ -177,7 +181,8 @@ func (s *Session) prove(cmd wire.Command, ok bool, why func() passport.Trouble) 
 		p.Ticket = s.tickets.Issue(me.ID)
 	}
 	s.noteInName = s.hub.Setting(bridge.NoteInName) == "on"
-	s.Send(s.Dialect().SignedIn(cmd.Arg(0), s.handle, me.Name))
+	s.challenges.setting = s.hub.Setting(bridge.Challenge)
+	s.Send(s.Dialect().SignedIn(s.Dialect(), cmd.Arg(0), s.handle, me.Name))
 	s.Send(s.Dialect().Greeting...)
 	s.Send(dialect.Hotmail(s.Dialect().Profile(p)))
 	s.greeted.Store(true)

@@ -62,7 +62,7 @@ func (s *Session) adc(cmd wire.Command) error {
 	d := s.Dialect()
 	edit := dialect.Edit{List: list.String(), Version: d.Version(change.Version), Group: groupText, GUID: d.GUID(change.GUID)}
 	if e.handle != "" {
-		edit.Handle, edit.Name = s.spelled(e.handle, change), dialect.EscapeName(change.Who.Name, change.Who.ID)
+		edit.Handle, edit.Name = s.spelled(e.handle, change), d.EscapeName(change.Who.Name, change.Who.ID)
 	}
 	s.Send(d.Added(cmd.Arg(0), edit))
 	if list == bridge.FL && e.handle != "" {
@@ -80,7 +80,7 @@ func (s *Session) answered(cmd wire.Command, who string) error {
 	}
 	d := s.Dialect()
 	s.Send(d.Added(cmd.Arg(0), dialect.Edit{
-		List: bridge.RL.String(), Version: d.Version(change.Version), Handle: s.spelled(who, change), Name: dialect.EscapeName(change.Who.Name, change.Who.ID),
+		List: bridge.RL.String(), Version: d.Version(change.Version), Handle: s.spelled(who, change), Name: d.EscapeName(change.Who.Name, change.Who.ID),
 	}))
 	return nil
 }

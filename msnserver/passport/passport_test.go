@@ -45,7 +45,7 @@ var (
 
 func ask(t *testing.T, s *Server, in string, via Via) (reply string, again bool) {
 	t.Helper()
-	r, err := ReadRequest(bufio.NewReader(strings.NewReader(in)))
+	r, err := ReadRequest(bufio.NewReader(strings.NewReader(in)), io.Discard)
 	if err != nil {
 		t.Fatalf("%q: %v", in, err)
 	}
@@ -149,6 +149,7 @@ var requests = []struct {
 }{
 	{"GET /x HTTP/1.1\r\nA: b\r\nno colon\r\n\r\n", nil},
 	{"POST /x HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", nil},
+	{"POST /x HTTP/1.1\r\nExpect: 100-Continue\r\nContent-Length: 3\r\n\r\nabc", nil},
 	{"POST /x HTTP/1.1\r\nContent-Length: 3\r\n\r\nab", io.ErrUnexpectedEOF},
 	{"POST /x HTTP/1.1\r\nContent-Length: -3\r\n\r\nab", ErrRequest},
 	{"POST /x HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n", ErrRequest},
@@ -161,7 +162,7 @@ var requests = []struct {
 
 func TestReadRequest(t *testing.T) {
 	for _, c := range requests {
-		if _, err := ReadRequest(bufio.NewReader(strings.NewReader(c.in))); !errors.Is(err, c.err) {
+		if _, err := ReadRequest(bufio.NewReader(strings.NewReader(c.in)), io.Discard); !errors.Is(err, c.err) {
 			t.Errorf("%.40q: %v, want %v", c.in, err, c.err)
 		}
 	}
@@ -174,7 +175,7 @@ func FuzzReadRequest(f *testing.F) {
 	f.Add(tokenRequest("alice@example.com", "x"))
 	f.Add("GET /login2.srf\r\nAuthorization: Passport1.4 sign-in=a%40b,pwd=%\r\n\r\n")
 	f.Fuzz(func(t *testing.T, in string) {
-		r, err := ReadRequest(bufio.NewReader(strings.NewReader(in)))
+		r, err := ReadRequest(bufio.NewReader(strings.NewReader(in)), io.Discard)
 		if err != nil {
 			return
 		}

@@ -36,8 +36,9 @@ const (
 var ErrRequest = errors.New("malformed request")
 
 // ReadRequest reads a request leniently: LF ends a line as well as CR LF, the
-// HTTP version may be missing, a header line without a colon is skipped.
-func ReadRequest(br *bufio.Reader) (r Request, err error) {
+// HTTP version may be missing, a header line without a colon is skipped. A client
+// that waits for the word to send its body gets it on w.
+func ReadRequest(br *bufio.Reader, w io.Writer) (r Request, err error) {
 	left := maxHeader
 	line, err := readLine(br, &left)
 	if err != nil {
@@ -67,6 +68,11 @@ func ReadRequest(br *bufio.Reader) (r Request, err error) {
 		n, err := strconv.ParseUint(l, 10, 32)
 		if err != nil || n > maxBody {
 			return r, ErrRequest
+		}
+		if strings.EqualFold(r.Get("Expect"), "100-continue") {
+			if _, err := io.WriteString(w, "HTTP/1.1 100 Continue\r\n\r\n"); err != nil {
+				return r, err
+			}
 		}
 		r.Body, err = io.ReadAll(io.LimitReader(br, int64(n)))
 		if err == nil && len(r.Body) < int(n) {

@@ -89,7 +89,7 @@ func (s *Seat) usr(cmd wire.Command) error {
 		return s.refuse(trid, bridge.ErrCookie)
 	}
 	seat, err := s.hub.Open(cookie, handle, s, func(me im.Person) {
-		s.Send(wire.Line("USR", trid, "OK", handle, dialect.EscapeName(me.Name, d.Handle(me.Addr))))
+		s.Send(wire.Line("USR", trid, "OK", handle, d.EscapeName(me.Name, d.Handle(me.Addr))))
 	})
 	return s.seated(seat, trid, err)
 }
@@ -119,8 +119,14 @@ func (s *Seat) speak(cookie string) (*dialect.Dialect, bool) {
 		return nil, false
 	}
 	d := dialect.Named(client.Proto)
+	if d == nil {
+		return nil, false
+	}
+	if client.Emoji {
+		d = d.WithEmoji()
+	}
 	s.Speak(d)
-	return d, d != nil
+	return d, true
 }
 
 // seated is the end of both ways in.

@@ -28,6 +28,7 @@ const (
 	SwitchboardFailed   Code = 280
 	InternalError       Code = 500
 	Disabled            Code = 502
+	ChallengeFailed     Code = 540
 	ServerBusy          Code = 600
 	ServerUnavailable   Code = 601
 	CallingTooRapidly   Code = 713

@@ -32,9 +32,8 @@ import (
 	"nudge/store"
 )
 
-// Config is what a Box acts on and tells about. Hub, Listeners, SignInChanged,
-// Troubled, Reach and NamesUpstream may be filled in after New, before the first
-// call.
+// Config is what a Box acts on and tells about. Hub, Listeners and the functions may
+// be filled in after New, before the first call.
 type Config struct {
 	Hub       *bridge.Hub
 	Store     *store.DB
@@ -48,6 +47,8 @@ type Config struct {
 	// SignInChanged is called after an account's password was changed or the
 	// account was removed; nil: nobody keeps tickets.
 	SignInChanged func(handle string)
+	// SettingsChanged is called after a setting was changed; nil: nobody keeps any.
+	SettingsChanged func()
 	// Troubled tells which PCs could not sign in lately, the latest first. box
 	// is the setting for the address by which they reach this box. nil: it is
 	// not known.
@@ -56,6 +57,9 @@ type Config struct {
 	// is now; nil: it is not known.
 	Reach  func() string
 	Lights Lights // nil: none
+	// Certificate tells whether the TLS certificate is there, or why there can be
+	// none; nil: HTTPS is off.
+	Certificate func() (ended bool, err error)
 	// NamesUpstream tells how the name server's last question to its upstream
 	// failed; nil: there is no name server.
 	NamesUpstream func() error

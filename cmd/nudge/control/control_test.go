@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -363,6 +364,29 @@ func TestTroubledPCs(t *testing.T) {
 		} {
 			if got := checks[len(checks)-2+i]; got != want {
 				t.Errorf("the doctor says %+v, not %+v", got, want)
+			}
+		}
+	})
+}
+
+// The doctor says why nobody can sign in over HTTPS.
+func TestNoCertificate(t *testing.T) {
+	both(t, func(t *testing.T, h *house, cl *Client) {
+		for _, c := range []struct {
+			ended   bool
+			err     error
+			verdict Verdict
+			text    string
+		}{
+			{false, nil, Warn, "still being made"},
+			{true, errors.New("the disk is full"), Bad, "the disk is full"},
+			{true, nil, Good, ""},
+		} {
+			h.box.Certificate = func() (bool, error) { return c.ended, c.err }
+			checks := must[[]Check](t)(cl.Doctor(t.Context()))
+			i := slices.IndexFunc(checks, func(k Check) bool { return k.Name == "certificate" })
+			if i < 0 || checks[i].Verdict != c.verdict || !strings.Contains(checks[i].Text, c.text) {
+				t.Errorf("the doctor says %+v", checks)
 			}
 		}
 	})

@@ -42,6 +42,9 @@ const littleRoom = 64 << 20
 func (b *Box) doctor(ctx context.Context, _ Done) ([]Check, error) {
 	checks := []Check{b.checkFolder(), b.checkKey(), b.checkClock()}
 	checks = append(checks, b.checkPorts()...)
+	if b.Certificate != nil {
+		checks = append(checks, b.checkCertificate())
+	}
 	if b.Lights != nil {
 		c := Check{Name: "lights", Verdict: Good}
 		missing := false
@@ -124,6 +127,16 @@ func (b *Box) checkClock() Check {
 		c.Verdict, c.Text = Warn, c.Text+"; no time server has set it"
 	}
 	return c
+}
+
+func (b *Box) checkCertificate() Check {
+	switch ended, err := b.Certificate(); {
+	case !ended:
+		return Check{"certificate", Warn, "it is still being made, which takes a small board minutes; until then nobody can sign in over HTTPS"}
+	case err != nil:
+		return Check{"certificate", Bad, fmt.Sprintf("there is none, and nobody can sign in over HTTPS: %v; mend that and start the box again", err)}
+	}
+	return Check{"certificate", Good, "PCs that trust the box's root can sign in over HTTPS"}
 }
 
 func (b *Box) checkPorts() []Check {

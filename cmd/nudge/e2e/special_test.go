@@ -104,33 +104,14 @@ func TestNoPresence(t *testing.T) {
 // from, and not in a room that was encrypted while the box was away. What can't
 // be sent is refused with a reason; what can't be read shows as such.
 func TestEncrypted(t *testing.T) {
-	end2end(t)
-	s := sharedServer(t, "dendrite")
-	via := newProxy(t, s.Addr())
-	me := newPerson(t, s, "alice")
-	bob := joinMatrix(t, newPerson(t, s, "bob"))
-	bob.meet(t, me, true)
-	dave := joinMatrix(t, newPerson(t, s, "dave"))
-	dave.meet(t, me, false)
-
-	sc := &scene{test: t, version: msnclient.MSNP8, server: s, me: me, bob: bob}
-	sc.house(t, via.Addr)
-	sc.box.Knows(t, aliceHandle, dave.me.Handle)
-	sc.signIn(t, "NLN")
+	sc, via, bob, dave := watched(t)
 	sc.refused(t, bob.me, "xyzzy-first")
 	withDave, err := sc.client.Invite(t.Context(), dave.me.Handle)
 	check(t, err)
 	check(t, withDave.Send(t.Context(), "clear text, on purpose"))
 	check(t, dave.Heard(waiting(t, patience), 0, "clear text, on purpose"))
 
-	check(t, sc.box.Kill())
-	sc.client.Kill()
-	dave.do(t, op{"op": "encrypt", "room": dave.Room})
-	for i := range 60 { // more than one page of a room's events
-		check(t, dave.Say(t.Context(), fmt.Sprintf("plover %d", i)))
-	}
-	check(t, sc.box.Start())
-	sc.signIn(t, "NLN")
+	sc.misses(t, dave)
 	_, err = sc.hears(waiting(t, patience), 0, dave.me, "can't read")
 	check(t, err)
 	sc.refused(t, bob.me, "xyzzy-second")
@@ -148,17 +129,7 @@ func TestEncrypted(t *testing.T) {
 // and is in no byte that the box sends. That includes a room of which the box
 // was told nothing when it became encrypted.
 func TestNothingInClear(t *testing.T) {
-	end2end(t)
-	s := sharedServer(t, "dendrite")
-	via := newProxy(t, s.Addr())
-	me := newPerson(t, s, "alice")
-	bob := joinMatrix(t, newPerson(t, s, "bob"))
-	bob.meet(t, me, true)
-	dave := joinMatrix(t, newPerson(t, s, "dave"))
-	dave.meet(t, me, false)
-	sc := &scene{test: t, version: msnclient.MSNP8, server: s, me: me, bob: bob}
-	sc.house(t, via.Addr)
-	sc.box.Knows(t, aliceHandle, dave.me.Handle)
+	sc, via, bob, dave := watched(t)
 	say := func(p *matrixPeer, text string) {
 		t.Helper()
 		mark, from := p.Mark(), sc.client.Log.Len()
@@ -176,23 +147,48 @@ func TestNothingInClear(t *testing.T) {
 		t.Logf("%s: %v", text, sent)
 	}
 
-	sc.signIn(t, "NLN")
 	say(bob, "xyzzy-first")
 	say(dave, "clear text, on purpose")
-	check(t, sc.box.Kill())
-	sc.client.Kill()
-	dave.do(t, op{"op": "encrypt", "room": dave.Room})
-	for i := range 60 { // more than one page of a room's events
-		check(t, dave.Say(t.Context(), fmt.Sprint("plover ", i)))
-	}
-	check(t, sc.box.Start())
-	sc.signIn(t, "NLN")
+	sc.misses(t, dave)
 	say(dave, "xyzzy-second")
 	say(bob, "xyzzy-third")
 	if _, clear := puts(t, via.Sent(), bob.Room, dave.Room); clear != 1 {
 		t.Errorf("%d messages went in clear", clear)
 	}
 	unsaid(t, via.Sent(), "xyzzy", "plover")
+}
+
+// watched is alice, signed in, with bob in an encrypted room and with dave in one
+// that is not, behind a proxy that keeps what the box sends.
+func watched(t *testing.T) (sc *scene, via *proxy, bob, dave *matrixPeer) {
+	t.Helper()
+	end2end(t)
+	s := sharedServer(t, "dendrite")
+	via = newProxy(t, s.Addr())
+	me := newPerson(t, s, "alice")
+	bob = joinMatrix(t, newPerson(t, s, "bob"))
+	bob.meet(t, me, true)
+	dave = joinMatrix(t, newPerson(t, s, "dave"))
+	dave.meet(t, me, false)
+	sc = &scene{test: t, version: msnclient.MSNP8, server: s, me: me, bob: bob}
+	sc.house(t, via.Addr)
+	sc.box.Knows(t, aliceHandle, dave.me.Handle)
+	sc.signIn(t, "NLN")
+	return sc, via, bob, dave
+}
+
+// misses kills box and client; meanwhile a room becomes encrypted, and more is
+// said there than a page of its events holds.
+func (sc *scene) misses(t *testing.T, p *matrixPeer) {
+	t.Helper()
+	check(t, sc.box.Kill())
+	sc.client.Kill()
+	p.do(t, op{"op": "encrypt", "room": p.Room})
+	for i := range 60 {
+		check(t, p.Say(t.Context(), fmt.Sprint("plover ", i)))
+	}
+	check(t, sc.box.Start())
+	sc.signIn(t, "NLN")
 }
 
 // unsaid finds words that must not be in what the box sent.
