@@ -202,7 +202,14 @@ func (l *lines) write(tag int, c op) error {
 // do is try for a test.
 func (l *lines) do(t testing.TB, c op) peerEvent {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	return l.doWithin(t, patience, c)
+}
+
+// doWithin is do for what may take longer, such as reading a long archive in
+// pages of 50 on a busy machine.
+func (l *lines) doWithin(t testing.TB, most time.Duration, c op) peerEvent {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), most)
 	defer cancel()
 	e, err := l.try(ctx, c)
 	if err != nil {

@@ -172,7 +172,7 @@ func (m *matrixPeer) Nudge(t testing.TB) {
 
 func (m *matrixPeer) Archive(t testing.TB) (texts []string) {
 	t.Helper()
-	for _, a := range m.do(t, op{"op": "history", "room": m.Room}).Messages {
+	for _, a := range m.doWithin(t, 8*patience, op{"op": "history", "room": m.Room}).Messages {
 		if a.Frm == m.friend.ID {
 			texts = append(texts, a.Body)
 		}

@@ -145,7 +145,7 @@ func (x *xmppPeer) Nudge(t testing.TB) {
 
 func (x *xmppPeer) Archive(t testing.TB) (texts []string) {
 	t.Helper()
-	for _, m := range x.do(t, op{"op": "archive", "with": x.friend.ID}).Messages {
+	for _, m := range x.doWithin(t, 8*patience, op{"op": "archive", "with": x.friend.ID}).Messages {
 		if m.Frm == x.friend.ID {
 			texts = append(texts, m.Body)
 		}
@@ -156,7 +156,7 @@ func (x *xmppPeer) Archive(t testing.TB) (texts []string) {
 func (x *xmppPeer) Kept(t testing.TB) (said, friend []string) {
 	t.Helper()
 	other := joinXMPP(t, x.friend)
-	for _, m := range other.do(t, op{"op": "archive", "with": x.me.ID}).Messages {
+	for _, m := range other.doWithin(t, 8*patience, op{"op": "archive", "with": x.me.ID}).Messages {
 		if m.Frm == x.me.ID {
 			said = append(said, m.Body)
 		} else {
