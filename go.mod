@@ -4,7 +4,6 @@ go 1.26.0
 
 require (
 	github.com/BurntSushi/toml v1.5.0
-	github.com/alecthomas/kong v1.12.1
 	github.com/coreos/go-systemd/v22 v22.7.0
 	go.etcd.io/bbolt v1.5.0
 	golang.org/x/crypto v0.57.0

@@ -213,7 +213,26 @@ func TestBadKeyFile(t *testing.T) {
 	nudge(t, "", "--data", dir, "user", "list").want(t, exitConfig, "chmod 600")
 }
 
+// Every command runs: what kind of struct it is only shows when it does.
+func TestCommandsRun(t *testing.T) {
+	var check func(reflect.Type)
+	check = func(c reflect.Type) {
+		group := false
+		for i := range c.NumField() {
+			if _, ok := c.Field(i).Tag.Lookup("cmd"); ok {
+				group = true
+				check(c.Field(i).Type)
+			}
+		}
+		if runs := reflect.PointerTo(c).Implements(reflect.TypeFor[runner]()); runs == group {
+			t.Errorf("%v: runs %v, has commands below it %v", c, runs, group)
+		}
+	}
+	check(reflect.TypeFor[cli]())
+}
+
 func TestUsageAndHelp(t *testing.T) {
+	nudge(t, "", "--help").want(t, exitOK, "Usage: nudge <command> [flags]", defaultConfig, "Exit codes: 0 done")
 	nudge(t, "", "dance").want(t, exitUsage, "nudge --help")
 	nudge(t, "", "user", "add").want(t, exitUsage, "<handle>")
 	nudge(t, "", "gateway", "add", "matrix", "--url=x").want(t, exitFailed, "there are xmpp")

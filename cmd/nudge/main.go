@@ -19,8 +19,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/alecthomas/kong"
-
+	"nudge/cmd/nudge/command"
 	"nudge/store"
 )
 
@@ -62,7 +61,7 @@ type cli struct {
 
 // globals are the flags of every command.
 type globals struct {
-	Config string `placeholder:"FILE" help:"Configuration file; default ${defaultConfig} when there is one."`
+	Config string `placeholder:"FILE" help:"Configuration file; default /etc/nudge/nudge.toml when there is one."`
 	Data   string `placeholder:"DIR" help:"Data folder; default $$STATE_DIRECTORY, /var/lib/nudge, or .local/share/nudge at home."`
 	JSON   bool   `name:"json" help:"Answer in JSON, for scripts."`
 }
@@ -77,6 +76,9 @@ type env struct {
 	linkArgs []string // of link add and gateway add: the flags of the network's form
 }
 
+// runner is what every command is.
+type runner interface{ Run(*env) error }
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends it at once
@@ -85,37 +87,22 @@ func main() {
 	os.Exit(code)
 }
 
-// exited carries an exit code out of kong's --help.
-type exited int
-
 // run executes one command line and returns its exit code.
-func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
-	defer func() {
-		switch r := recover().(type) {
-		case nil:
-		case exited:
-			code = int(r)
-		default:
-			panic(r)
-		}
-	}()
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var c cli
-	parser, err := kong.New(&c, kong.Name("nudge"), kong.Description(description), kong.Writers(stdout, stderr),
-		kong.Vars{"defaultConfig": defaultConfig},
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
-		kong.Exit(func(code int) { panic(exited(code)) }))
-	if err != nil {
-		fmt.Fprintln(stderr, "nudge:", err)
-		return exitFailed
-	}
 	args, linkArgs := splitLinkArgs(args)
-	k, err := parser.Parse(args)
+	line, err := command.Parse(&c, args)
 	if err != nil {
 		fmt.Fprintf(stderr, "nudge: %v; nudge --help shows how\n", err)
 		return exitUsage
 	}
 	e := &env{globals: c.globals, ctx: ctx, stdin: newLineReader(stdin), stdout: stdout, stderr: stderr, linkArgs: linkArgs}
-	if err := k.Run(e); err != nil {
+	if line.Help {
+		err = line.WriteHelp(stdout, "nudge", description)
+	} else {
+		err = line.Command.(runner).Run(e)
+	}
+	if err != nil {
 		return e.fail(err)
 	}
 	return exitOK

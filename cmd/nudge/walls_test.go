@@ -42,12 +42,13 @@ msnserver/sb              bridge bridge/im msnserver/conn msnserver/wire msnserv
 msnserver/soap            bridge bridge/im msnserver/wire msnserver/passport
 msnserver/front           msnserver/passport msnserver/gateway
 msnserver                 bridge bridge/im msnserver/*
+cmd/nudge/command         –
 cmd/nudge/control         bridge bridge/im store
 cmd/nudge/web             cmd/nudge/control
 cmd/nudge/e2e/msnclient   –
 cmd/nudge/e2e             cmd/nudge/e2e/*
 cmd/nudge                 bridge/* msnserver/* store hw cmd/nudge/*
-cmd/nudgeload             cmd/nudge/e2e/msnclient
+cmd/nudgeload             cmd/nudge/command cmd/nudge/e2e/msnclient
 `
 
 // foreign says where in this module a package of others (by import path, with
@@ -61,7 +62,6 @@ github.com/rs/zerolog          bridge/matrix/*
 gosrc.io/xmpp                  bridge/xmpp/*
 go.etcd.io/bbolt               store
 periph.io/x                    hw
-github.com/alecthomas/kong     cmd/*
 github.com/BurntSushi/toml     cmd/*
 github.com/coreos/go-systemd   cmd/*
 golang.org/x                   bridge/* msnserver/* cmd/* store hw

@@ -19,14 +19,14 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/alecthomas/kong"
+	"nudge/cmd/nudge/command"
 )
 
 const description = `Measures a nudge binary beside a stub that checks nothing, both on one core.
 
 Example, with the budgets that the project promises:
 
-  nudgeload --nudge ./nudge --max-idle-mb 15 --max-client-kb 10,20 --max-login-ratio 2 --max-message-ratio 1.3 --min-rate-ratio 0.8 --max-presence-ms 1
+	nudgeload --nudge ./nudge --max-idle-mb 15 --max-client-kb 10,20 --max-login-ratio 2 --max-message-ratio 1.3 --min-rate-ratio 0.8 --max-presence-ms 1
 
 Exit codes: 0 done, 1 failed or a budget missed, 64 wrong usage.`
 
@@ -68,20 +68,20 @@ func main() {
 // start executes one command line and returns its exit code.
 func start(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var c cli
-	parser, err := kong.New(&c, kong.Name("nudgeload"), kong.Description(description), kong.Writers(stdout, stderr))
-	if err == nil {
-		_, err = parser.Parse(args)
-	}
-	if err == nil {
+	line, err := command.Parse(&c, args)
+	if err == nil && !line.Help {
 		err = c.check()
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "nudgeload: %v; nudgeload --help shows how\n", err)
 		return exitUsage
 	}
-	if c.Stub {
+	switch {
+	case line.Help:
+		err = line.WriteHelp(stdout, "nudgeload", description)
+	case c.Stub:
 		err = serveStub(ctx, crowd{c.Clients, c.Contacts[0]}, stdout)
-	} else {
+	default:
 		err = c.measure(ctx, stdout)
 	}
 	if err != nil {
