@@ -127,6 +127,10 @@ type Host interface {
 	// again with the same IDs.
 	Unsettled(user Addr) []Unsettled
 	KV(user Addr) KV
+	// Seal encrypts a secret for the link's KV with a key that is not in the
+	// database; Unseal opens it, for the same user and network only.
+	Seal(user Addr, plain []byte) []byte
+	Unseal(user Addr, sealed []byte) ([]byte, error)
 	// Ask puts a question to the user or owner (page, CLI) and waits.
 	Ask(ctx context.Context, user Addr, q Prompt) (string, error)
 	Setting(user Addr, key string) string

@@ -89,6 +89,7 @@ type Store struct {
 	dirty    map[string]*change
 	account  *crypto.OlmAccount
 	sessions map[id.SenderKey][]held
+	broken   map[id.SenderKey]bool
 	marks    map[id.UserID]int // how often a device list became outdated
 	arrived  []id.SessionID
 }
@@ -105,16 +106,26 @@ type change struct{ value []byte }
 func Open(kv im.KV, key []byte) *Store {
 	return &Store{
 		kv: kv, key: key, turn: make(chan struct{}, 1), rooms: make(chan struct{}, 1),
-		dirty: map[string]*change{}, marks: map[id.UserID]int{}, sessions: map[id.SenderKey][]held{},
+		dirty: map[string]*change{}, marks: map[id.UserID]int{}, broken: map[id.SenderKey]bool{}, sessions: map[id.SenderKey][]held{},
 	}
 }
 
 // Wipe deletes everything that a store has in kv.
-func Wipe(kv im.KV) error {
+func Wipe(kv im.KV) error { return wipe(kv, Prefix) }
+
+// Renounce deletes what belongs to the device, for a new one to take its place:
+// its own keys and its ratchets. Room keys stay readable.
+func Renounce(kv im.KV) error {
+	return wipe(kv, path(kindAccount), path(kindSession, ""), path(kindOutbound, ""), path(kindHash, ""))
+}
+
+func wipe(kv im.KV, prefixes ...string) error {
 	return kv.Update(func(tx im.Tx) error {
 		var keys [][]byte
-		for k := range tx.Scan([]byte(Prefix)) {
-			keys = append(keys, slices.Clone(k))
+		for _, prefix := range prefixes {
+			for k := range tx.Scan([]byte(prefix)) {
+				keys = append(keys, slices.Clone(k))
+			}
 		}
 		for _, k := range keys {
 			if err := tx.Delete(k); err != nil {

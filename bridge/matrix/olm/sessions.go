@@ -119,10 +119,15 @@ func (s *Store) AddSession(ctx context.Context, key id.SenderKey, o *crypto.OlmS
 	return s.UpdateSession(ctx, key, o)
 }
 
-// HasSession implements crypto.Store.
+// HasSession implements crypto.Store. The machine asks before it begins a new
+// session.
 func (s *Store) HasSession(_ context.Context, key id.SenderKey) bool {
 	list, err := s.with(key)
-	return err == nil && len(list) > 0
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	broken := s.broken[key]
+	delete(s.broken, key)
+	return err == nil && len(list) > 0 && !broken
 }
 
 // GetSessions implements crypto.Store.
@@ -183,16 +188,12 @@ func (s *Store) DeleteSession(_ context.Context, key id.SenderKey, o *crypto.Olm
 	return nil
 }
 
-// Forget drops all sessions with a device: the next message to it begins a new
-// one.
-func (s *Store) Forget(ctx context.Context, key id.SenderKey) error {
-	list, err := s.with(key)
-	for _, h := range list {
-		if err == nil {
-			err = s.DeleteSession(ctx, key, h.OlmSession)
-		}
-	}
-	return err
+// Renew makes the machine begin a new session with a device at the next message
+// to it: the old ones can't be read there any more.
+func (s *Store) Renew(key id.SenderKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.broken[key] = true
 }
 
 // PutOlmHash implements crypto.Store.

@@ -1,7 +1,6 @@
 package olm
 
 import (
-	"context"
 	"encoding/json"
 
 	"maunium.net/go/mautrix/id"
@@ -39,10 +38,10 @@ func (s *Store) WaitingFor(session id.SessionID) (all []Waiting, err error) {
 	return all, nil
 }
 
-// Done forgets events that were read.
-func (s *Store) Done(ctx context.Context, read []Waiting) error {
+// Done forgets events that were read. It does not hurry: one that comes back
+// after a crash is known to the hub.
+func (s *Store) Done(read []Waiting) {
 	for _, w := range read {
 		s.put(w.key, nil)
 	}
-	return s.Flush(ctx)
 }
