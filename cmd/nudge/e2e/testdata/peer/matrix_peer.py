@@ -9,7 +9,7 @@ answer to `send`.
 
 Commands: create invite [encrypted] | encrypt room | join room | leave room |
 invite room user | accept on | send room body [edit] | react room id key |
-redact room id | typing room on | receipt room id | presence presence
+redact room id | hold on (keeps back the keys it shares) | typing room on | receipt room id | presence presence
 [status_msg] | rooms | history room [encrypted] | raw method path [body]
 """
 import argparse
@@ -32,6 +32,7 @@ MEGOLM = {"algorithm": "m.megolm.v1.aes-sha2"}
 class Client(nio.AsyncClient):
     """nio 0.20 uses r0 paths and puts the token into the URL."""
     left = None
+    held = None  # to-device messages kept back, a list while it does
 
     async def send(self, method, path, data=None, headers=None, trace_context=None, timeout=None):
         url = urlsplit(path)
@@ -42,6 +43,9 @@ class Client(nio.AsyncClient):
                 headers["Authorization"] = "Bearer " + value
         query = [(k, v) for k, v in query if k != "access_token"]
         path = url.path.replace("/_matrix/client/r0/", API + "/").replace("/_matrix/media/r0/", "/_matrix/media/v3/")
+        if self.held is not None and "/sendToDevice/" in path:
+            self.held.append((method, url.geturl(), data, headers))
+            path, data = path + "held", '{"messages":{}}'
         return await super().send(method, path + ("?" + urlencode(query) if query else ""), data, headers, trace_context, timeout)
 
     async def parse_body(self, response):
@@ -245,6 +249,10 @@ class Peer:
             self.check(await c.room_invite(room, q["user"]))
         elif op == "accept":
             self.accept = q["on"]
+        elif op == "hold":
+            held, c.held = c.held, [] if q["on"] else None
+            for method, path, data, headers in held or []:
+                await c.send(method, path, data, headers)
         elif op == "redact":
             self.check(await c.room_redact(room, q["id"]))
         elif op == "typing":
