@@ -95,6 +95,26 @@ func TestLateKey(t *testing.T) {
 	w.hears("the next one")
 }
 
+// TestTakenBack: what its sender took back while its key was missing stays so.
+func TestTakenBack(t *testing.T) {
+	w, bob := newSecretWorld(t)
+	l := w.connect()
+	first := bob.put(bob.lock("regretted", id.UserID(w.bob)))
+	w.hears("its key has not come")
+	if _, err := bob.cli.RedactEvent(t.Context(), bob.room, first); err != nil {
+		t.Fatal(err)
+	}
+	await(w.host, "taking back", func(m im.Message) bool { return m.Rel.Kind == im.Retract })
+	bob.sendKey(id.UserID(w.alice), l.(*link).cli.DeviceID)
+	bob.say("the end")
+	w.hears("the end")
+	for _, text := range texts(w.host.all()) {
+		if strings.Contains(text, "regretted") {
+			t.Errorf("shown: %q", text)
+		}
+	}
+}
+
 // TestMembers: keys go to those who are there.
 func TestMembers(t *testing.T) {
 	w, bob := newSecretWorld(t)
@@ -250,7 +270,7 @@ func TestForged(t *testing.T) {
 	m := w.friend(string(mallory), "secret-mallory", "M1")
 	w.connect()
 	forged := m.lock("I am bob", id.UserID(w.alice))
-	forged.DeviceID, forged.SenderKey = bob.cli.DeviceID, bob.mach.OwnIdentity().IdentityKey
+	forged.SenderKey = bob.mach.OwnIdentity().IdentityKey
 	bob.put(forged)
 	bob.say("the end")
 	w.hears("the end")

@@ -131,6 +131,11 @@ func (l *link) message(ctx context.Context, r id.RoomID, e *evt, old bool) (im.E
 		}
 	}
 	m, ok := convert(e, s)
+	if ok && m.Rel.Kind == im.Retract && l.olm != nil {
+		if err := l.olm.Drop(id.EventID(m.Rel.To)); err != nil {
+			return nil, false, err
+		}
+	}
 	if ok && m.Rel.Kind == im.Retract && l.track.reaction(id.EventID(m.Rel.To)) {
 		return nil, false, nil // taking back a reaction is not worth a line
 	}

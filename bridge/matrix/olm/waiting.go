@@ -38,6 +38,17 @@ func (s *Store) WaitingFor(session id.SessionID) (all []Waiting, err error) {
 	return all, nil
 }
 
+// Drop forgets an event that its sender took back.
+func (s *Store) Drop(e id.EventID) error {
+	all, err := s.WaitingFor("")
+	for _, w := range all {
+		if last(w.key) == string(e) {
+			s.put(w.key, nil)
+		}
+	}
+	return err
+}
+
 // Done forgets events that were read. It does not hurry: one that comes back
 // after a crash is known to the hub.
 func (s *Store) Done(read []Waiting) {
