@@ -246,7 +246,8 @@ func (s *Store) get(key string) (value []byte, err error) {
 	return value, nil
 }
 
-// put notes a record for the next Flush; nil deletes it.
+// put notes a record for the next Flush; nil deletes it. One that is on disk as
+// it is costs no write there (im.KV).
 func (s *Store) put(key string, value []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

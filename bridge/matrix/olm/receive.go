@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"maunium.net/go/mautrix/event"
@@ -28,10 +29,12 @@ type Task func(context.Context) error
 // Receive takes in a delivery. What it learned is on disk after the next Flush,
 // which must come before the next /sync. The tasks are for the caller to run.
 func (d *Device) Receive(ctx context.Context, in Delivery) (tasks []Task, err error) {
-	if err := d.MarkTrackedUsersOutdated(ctx, append(in.Changed, in.Left...)); err != nil {
+	own := func(u id.UserID) bool { return u == d.cli.UserID }
+	others := slices.DeleteFunc(slices.Concat(in.Changed, in.Left), own)
+	if err := d.MarkTrackedUsersOutdated(ctx, others); err != nil {
 		return nil, err
 	}
-	if err := d.renew(ctx); err != nil {
+	if err := d.renew(ctx, slices.ContainsFunc(in.Changed, own)); err != nil {
 		return nil, err
 	}
 	for _, raw := range in.ToDevice {
@@ -68,17 +71,22 @@ func (d *Device) Receive(ctx context.Context, in Delivery) (tasks []Task, err er
 	return tasks, nil
 }
 
-// renew asks for the account's own devices when they changed. That can wait when
-// the server does not answer.
-func (d *Device) renew(ctx context.Context) error {
-	stale, err := d.Stale([]id.UserID{d.cli.UserID})
-	if err != nil || len(stale) == 0 {
+// renew asks for the account's own devices when they changed. A server may say so
+// again and again: nothing is written as long as
+// the answer is the same. When there is none it is asked again the next time.
+func (d *Device) renew(ctx context.Context, changed bool) error {
+	me := []id.UserID{d.cli.UserID}
+	stale, err := d.Stale(me)
+	if err != nil || len(stale) == 0 && !changed {
 		return err
 	}
-	if err := d.alone(ctx, func() error { return d.ask(ctx, d.cli.UserID) }); err != nil && ctx.Err() != nil {
+	if err := d.alone(ctx, func() error { return d.ask(ctx, me...) }); err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return nil
+	return d.MarkTrackedUsersOutdated(ctx, me)
 }
 
 // once is an upload of keys, unless one is under way.
