@@ -35,6 +35,7 @@ type Device struct {
 	mended map[id.SenderKey]time.Time // when a session was last begun anew
 	asked  map[id.SessionID]time.Time // when a room key was asked for
 	silent map[id.UserID]time.Time    // whose devices could not be had, and when
+	spare  time.Time                  // when a fallback key was last made
 	upload bool                       // new one-time keys are on their way
 }
 

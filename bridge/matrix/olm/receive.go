@@ -60,7 +60,7 @@ func (d *Device) Receive(ctx context.Context, in Delivery) (tasks []Task, err er
 			tasks = append(tasks, task)
 		}
 	}
-	if in.Fallback != nil && !*in.Fallback {
+	if in.Fallback != nil && !*in.Fallback && d.daily() {
 		tasks = append(tasks, d.once(d.fallback))
 	}
 	if in.Counts != nil && *in.Counts < int(d.mach.GetAccount().Internal.MaxNumberOfOneTimeKeys()/4) {
@@ -72,8 +72,8 @@ func (d *Device) Receive(ctx context.Context, in Delivery) (tasks []Task, err er
 }
 
 // renew asks for the account's own devices when they changed. A server may say so
-// again and again: nothing is written as long as
-// the answer is the same. When there is none it is asked again the next time.
+// again and again: nothing is written as long as the answer is the same. When
+// there is none it is asked again the next time.
 func (d *Device) renew(ctx context.Context, changed bool) error {
 	me := []id.UserID{d.cli.UserID}
 	stale, err := d.Stale(me)
@@ -87,6 +87,18 @@ func (d *Device) renew(ctx context.Context, changed bool) error {
 		return context.Cause(ctx)
 	}
 	return d.MarkTrackedUsersOutdated(ctx, me)
+}
+
+// daily lets a fallback key be made once a day: there are servers that take it
+// and say with every response that they have none (Dendrite).
+func (d *Device) daily() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if time.Since(d.spare) < 24*time.Hour {
+		return false
+	}
+	d.spare = time.Now()
+	return true
 }
 
 // once is an upload of keys, unless one is under way.
