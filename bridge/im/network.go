@@ -27,6 +27,9 @@ type Login struct {
 	User   Addr              // the account; zero: one shared transport that speaks for all accounts
 	Fields map[string]string // by Field.Key, secrets opened
 	Host   Host
+	// Restored: the link's KV came out of a backup. Keys in it that must not be
+	// used twice are to be given up, on disk, before Connect succeeds.
+	Restored bool
 }
 
 // Network is one foreign system. It holds no state of its own: Connect makes a

@@ -177,6 +177,7 @@ type world struct {
 	host       *testHost
 	net        *Network
 	form       map[string]string
+	restored   bool
 }
 
 func newWorld(t *testing.T) *world {
@@ -194,13 +195,45 @@ func newWorld(t *testing.T) *world {
 // connect links alice and waits until the link is up.
 func (w *world) connect() im.Link {
 	w.t.Helper()
-	l, err := w.net.Connect(w.t.Context(), im.Login{User: account, Fields: w.form, Host: w.host})
+	l := w.dial()
+	await(w.host, "LinkState", func(im.LinkState) bool { return true })
+	return l
+}
+
+func (w *world) dial() im.Link {
+	w.t.Helper()
+	l, err := w.net.Connect(w.t.Context(), im.Login{User: account, Fields: w.form, Host: w.host, Restored: w.restored})
 	if err != nil {
 		w.t.Fatalf("Connect: %v", err)
 	}
 	w.t.Cleanup(func() { l.Close() })
-	await(w.host, "LinkState", func(im.LinkState) bool { return true })
 	return l
+}
+
+// revive links alice as the hub does: again when the link is lost.
+func (w *world) revive() im.Link {
+	w.t.Helper()
+	for range 3 {
+		l, lost := w.dial(), make(chan error, 1)
+		go func() { lost <- l.Wait() }()
+		for {
+			w.host.mu.Lock()
+			bell, up := w.host.bell, slices.ContainsFunc(w.host.events, func(ev im.Event) bool { _, is := ev.(im.LinkState); return is })
+			w.host.mu.Unlock()
+			if up {
+				return l
+			}
+			select {
+			case <-bell:
+				continue
+			case err := <-lost:
+				w.t.Log(err)
+			}
+			break
+		}
+	}
+	w.t.Fatal("the link does not come up")
+	return nil
 }
 
 // restart ends l and goes on with the same disk.

@@ -32,6 +32,7 @@ type link struct {
 	box      string            // session.Box
 	olm      *olm.Device       // nil when this device can't encrypt
 	plain    string            // why it can't, or is not verified, for a person
+	news     string            // what happened to its keys at the start, for a person
 	resolved atomic.Bool       // what waited for keys was looked through
 	form     map[string]string // the log-in form
 
@@ -103,7 +104,7 @@ func (n *Network) newLink(ctx context.Context, login im.Login) (*link, error) {
 		errands: make(chan func(context.Context) error, 64), account: make(chan struct{}, 1),
 		done: make(chan struct{}), presence: event.PresenceOffline,
 	}
-	if err := l.openKeys(ctx, &s); err != nil {
+	if err := l.openKeys(ctx, &s, login.Restored); err != nil {
 		return nil, err
 	}
 	l.ctx, l.cancel = context.WithCancelCause(context.WithoutCancel(ctx))

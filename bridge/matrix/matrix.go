@@ -25,7 +25,9 @@
 // messages. What can't be read becomes a placeholder and is kept; when the key
 // comes the text follows as a Resolve, and nothing waits for it. Without keys of
 // its own (the server has no encryption, or knows other keys for this device)
-// the link refuses to write into encrypted rooms.
+// the link refuses to write into encrypted rooms. Keys that are older than what
+// the device did last, after a restore or on a card that was set back, are given
+// up before the link is up (life.go).
 //
 // # Goroutines
 //

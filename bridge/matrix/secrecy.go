@@ -26,13 +26,23 @@ const (
 	plainDevice = "another app has used this access token for its own encryption. Link the account again with the password, or with an access token made for this box only"
 )
 
-// openKeys starts the encryption of this device. Where the server knows other
-// keys for it (the disk was lost or is older than the server), a new device is
-// made if there is a password; else the device stays without.
-func (l *link) openKeys(ctx context.Context, s *session) error {
-	err := l.startKeys(ctx)
+// openKeys starts the encryption of this device. Where the disk is an old one, or
+// the server knows other keys for the device, a new device is made if there is a
+// password; else the device stays without.
+func (l *link) openKeys(ctx context.Context, s *session, restored bool) error {
+	there, older, err := l.outlived(ctx)
+	if err != nil {
+		return err
+	}
+	if older = older || restored; older {
+		if err := l.reborn(ctx, s); err != nil {
+			return err
+		}
+	}
+	err = l.startKeys(ctx)
 	if errors.Is(err, olm.ErrOtherKeys) && s.Token != "" && l.form["password"] != "" {
 		l.log.Warn("the server knows other encryption keys for this device; making a new one")
+		l.news = otherKeys
 		if err := l.newDevice(ctx, s); err != nil {
 			return err
 		}
@@ -40,9 +50,11 @@ func (l *link) openKeys(ctx context.Context, s *session) error {
 	}
 	switch {
 	case err == nil:
-		return nil
+		return l.live(ctx, there)
 	case errors.Is(err, olm.ErrNoServer):
 		l.plain = plainServer
+	case errors.Is(err, olm.ErrOtherKeys) && older:
+		l.plain = plainBackup
 	case errors.Is(err, olm.ErrOtherKeys):
 		l.plain = plainDevice
 	default:
@@ -107,15 +119,6 @@ func (l *link) newDevice(ctx context.Context, s *session) error {
 	return passwordSignIn(ctx, l.cli, l.kv, s, l.form)
 }
 
-// renounce ends the link because the server has keys of this device that the
-// disk does not know: the next link makes a new device.
-func (l *link) renounce() error {
-	if err := olm.Renounce(l.kv); err != nil {
-		return err
-	}
-	return &im.Lost{Class: im.Retry, Text: "The box's copy of its encryption keys is older than the server's. It signs in to Matrix as a new device by itself."}
-}
-
 // recover verifies this device with the recovery key, if there is one and it is
 // needed. What went wrong is told with the state of the link.
 func (l *link) recover(ctx context.Context) error {
@@ -144,6 +147,14 @@ func (l *link) recover(ctx context.Context) error {
 
 // standing is what a person should know of this device's encryption.
 func (l *link) standing(ctx context.Context) string {
+	if l.news != "" {
+		return "; " + l.news + l.doubts(ctx)
+	}
+	return l.doubts(ctx)
+}
+
+// doubts is what does not work, or not with everybody, and the cure.
+func (l *link) doubts(ctx context.Context) string {
 	if l.olm == nil {
 		return "; encrypted conversations can't be used: " + l.plain
 	}

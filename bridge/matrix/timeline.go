@@ -110,6 +110,9 @@ func (l *link) message(ctx context.Context, r id.RoomID, e *evt, old bool) (im.E
 	}
 	if e.Type == event.EventEncrypted.Type {
 		l.mem.learn(r, true)
+		if err := l.unknownToDisk(ctx, r, e); err != nil {
+			return nil, false, err
+		}
 	}
 	l.track.saw(e.ID, r, e.Type == event.EventReaction.Type)
 	if msg := l.echoOf(e); own && msg != "" {

@@ -217,3 +217,26 @@ func (d *Device) Decrypt(ctx context.Context, r id.RoomID, e id.EventID, sender 
 	})
 	return kind, content, err
 }
+
+// Behind tells whether content, of an event that the account sent, shows that
+// this device has sent more than the store knows: it was encrypted here with a
+// key that is not known, or further on than the key is.
+func (d *Device) Behind(ctx context.Context, r id.RoomID, content json.RawMessage) (behind bool, err error) {
+	var e event.EncryptedEventContent
+	if json.Unmarshal(content, &e) != nil || e.DeviceID != d.cli.DeviceID || e.SenderKey != d.mach.GetAccount().IdentityKey() {
+		return false, nil
+	}
+	index, err := crypto.ParseMegolmMessageIndex(e.MegolmCiphertext)
+	if err != nil {
+		return false, nil
+	}
+	known, err := d.get(path(kindInbound, string(r), string(e.SessionID)))
+	if err != nil {
+		return false, err
+	}
+	now, err := d.GetOutboundGroupSession(ctx, r)
+	if err != nil {
+		return false, err
+	}
+	return known == nil || now != nil && now.ID() == e.SessionID && uint(index) >= now.Internal.MessageIndex(), nil
+}
