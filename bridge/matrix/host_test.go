@@ -62,20 +62,31 @@ func (h *testHost) Mark(im.Addr) ([]byte, error) {
 	return h.mark, nil
 }
 
-func (h *testHost) Account(string) (im.Account, bool)   { return im.Account{}, false }
-func (h *testHost) Accounts() iter.Seq[im.Account]      { return func(func(im.Account) bool) {} }
-func (h *testHost) Unsettled(im.Addr) []im.Unsettled    { return h.sends }
-func (h *testHost) KV(im.Addr) im.KV                    { return h }
-func (h *testHost) Setting(_ im.Addr, k string) string  { return h.settings[k] }
-func (h *testHost) Sync(context.Context) error          { return nil }
-func (h *testHost) Seal(_ im.Addr, plain []byte) []byte { return append([]byte("sealed "), plain...) }
+func (h *testHost) Account(string) (im.Account, bool)  { return im.Account{}, false }
+func (h *testHost) Accounts() iter.Seq[im.Account]     { return func(func(im.Account) bool) {} }
+func (h *testHost) Unsettled(im.Addr) []im.Unsettled   { return h.sends }
+func (h *testHost) KV(im.Addr) im.KV                   { return h }
+func (h *testHost) Setting(_ im.Addr, k string) string { return h.settings[k] }
+func (h *testHost) Sync(context.Context) error         { return nil }
+func (h *testHost) Seal(_ im.Addr, plain []byte) []byte {
+	return flip(append([]byte("sealed "), plain...))
+}
 func (h *testHost) Unseal(_ im.Addr, sealed []byte) ([]byte, error) {
-	plain, ok := bytes.CutPrefix(sealed, []byte("sealed "))
+	plain, ok := bytes.CutPrefix(flip(bytes.Clone(sealed)), []byte("sealed "))
 	if !ok {
 		return nil, errors.New("not sealed")
 	}
 	return plain, nil
 }
+
+// flip makes what it is given unreadable, and readable again.
+func flip(b []byte) []byte {
+	for i := range b {
+		b[i] ^= 0x55
+	}
+	return b
+}
+
 func (h *testHost) Ask(context.Context, im.Addr, im.Prompt) (string, error) {
 	return "", context.Canceled
 }

@@ -73,7 +73,7 @@ var errClosed = errors.New("closed")
 func (n *Network) newLink(ctx context.Context, login im.Login) (*link, error) {
 	f := login.Fields
 	kv := login.Host.KV(login.User)
-	s, err := loadSession(ctx, kv, f)
+	s, err := loadSession(ctx, login)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func (n *Network) newLink(ctx context.Context, login im.Login) (*link, error) {
 	cli.Client = &http.Client{Transport: tr, Timeout: 3 * time.Minute}
 	cli.ResponseSizeLimit = 48 << 20
 	cli.UserAgent = "nudge"
-	if err := signIn(ctx, cli, kv, &s, f); err != nil {
+	if err := signIn(ctx, cli, s); err != nil {
 		return nil, err
 	}
 	mem, err := loadMemory(kv, cli.UserID)
@@ -104,7 +104,7 @@ func (n *Network) newLink(ctx context.Context, login im.Login) (*link, error) {
 		errands: make(chan func(context.Context) error, 64), account: make(chan struct{}, 1),
 		done: make(chan struct{}), presence: event.PresenceOffline,
 	}
-	if err := l.openKeys(ctx, &s, login.Restored); err != nil {
+	if err := l.openKeys(ctx, s, login.Restored); err != nil {
 		return nil, err
 	}
 	l.ctx, l.cancel = context.WithCancelCause(context.WithoutCancel(ctx))

@@ -116,7 +116,7 @@ func (l *link) newDevice(ctx context.Context, s *session) error {
 	}
 	l.cli.AccessToken = ""
 	s.Token, s.Device = "", id.DeviceID("NUDGE"+rand.Text()[:8])
-	return passwordSignIn(ctx, l.cli, l.kv, s, l.form)
+	return passwordSignIn(ctx, l.cli, s)
 }
 
 // recover verifies this device with the recovery key, if there is one and it is

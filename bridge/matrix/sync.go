@@ -245,12 +245,12 @@ func (l *link) poll(ctx context.Context, req mautrix.ReqSync) (*syncResponse, er
 // sessionEnded forgets the refused token. With a password the hub may connect
 // at once; the same device is used again.
 func (l *link) sessionEnded(ctx context.Context) error {
-	s, err := loadSession(ctx, l.kv, l.form)
+	s, err := loadSession(ctx, im.Login{User: l.user, Fields: l.form, Host: l.host})
 	if err != nil {
 		return err
 	}
 	s.Token = ""
-	if err := s.save(ctx, l.kv); err != nil {
+	if err := s.save(ctx); err != nil {
 		return err
 	}
 	if l.form["password"] == "" {
