@@ -223,7 +223,7 @@ func (d *Device) Decrypt(ctx context.Context, r id.RoomID, e id.EventID, sender 
 // key that is not known, or further on than the key is.
 func (d *Device) Behind(ctx context.Context, r id.RoomID, content json.RawMessage) (behind bool, err error) {
 	var e event.EncryptedEventContent
-	if json.Unmarshal(content, &e) != nil || e.DeviceID != d.cli.DeviceID || e.SenderKey != d.mach.GetAccount().IdentityKey() {
+	if json.Unmarshal(content, &e) != nil || e.SenderKey != d.mach.GetAccount().IdentityKey() {
 		return false, nil
 	}
 	index, err := crypto.ParseMegolmMessageIndex(e.MegolmCiphertext)

@@ -4,7 +4,8 @@ matrix_peer.py HOMESERVER @USER:SERVER PASSWORD STORE
 
 Signs in, or goes on with STORE: same device, keys and position. Accepts
 invitations, reports what arrives, encrypts in encrypted rooms and shares keys
-with every device. A message counts as sent when the server gave it an id: the
+with every device. What it can't read it reads when the key comes: a server may
+deliver a key after the event it is for. A message counts as sent when the server gave it an id: the
 answer to `send`.
 
 Commands: create invite [encrypted] | encrypt room | join room | leave room |
@@ -63,6 +64,7 @@ class Peer:
         self.a = a
         self.accept, self.leaving = True, False
         self.locks = {}
+        self.unread = []  # (room, event) without a key
         config = nio.AsyncClientConfig(store=SqliteStore, store_name="nio.db", store_sync_tokens=True,
                                        pickle_key="test", request_timeout=20, max_timeouts=0, max_timeout_retry_wait_time=1)
         self.c = Client(a.homeserver, a.user, store_path=a.store, config=config)
@@ -108,6 +110,14 @@ class Peer:
             await asyncio.sleep(0.3)
 
     async def synced(self, _):
+        unread, self.unread = self.unread, []
+        for room, e in unread:
+            try:
+                e = self.c.decrypt_event(e)
+            except nio.EncryptionError:
+                self.unread.append((room, e))
+            else:
+                await self.event(room, e)
         if self.first:
             self.first = False
             emit("online", user=self.c.user_id, device=self.c.device_id)
@@ -124,6 +134,7 @@ class Peer:
         base = {"room": room.room_id, "id": e.event_id, "frm": e.sender}
         kind = e.source.get("type")
         if isinstance(e, nio.MegolmEvent):
+            self.unread.append((room, e))
             emit("undecryptable", **base)
         elif kind == "m.room.message":
             emit("msg", **base, body=content.get("body"), msgtype=content.get("msgtype"), decrypted=bool(e.decrypted),
