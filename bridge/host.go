@@ -73,6 +73,18 @@ func (h *host) Unsettled(user im.Addr) []im.Unsettled {
 
 func (h *host) KV(user im.Addr) im.KV { return kv{h.hub.db, canonical(user.ID), h.net} }
 
+// Seal encrypts a secret of the link.
+func (h *host) Seal(user im.Addr, plain []byte) []byte {
+	return h.hub.db.Seal(h.sealing(user), plain)
+}
+
+// Unseal opens what Seal made.
+func (h *host) Unseal(user im.Addr, sealed []byte) ([]byte, error) {
+	return h.hub.db.Unseal(h.sealing(user), sealed)
+}
+
+func (h *host) sealing(user im.Addr) string { return "kv " + canonical(user.ID) + " " + h.net }
+
 // ErrNobodyAsks is what Ask returns: there is no page yet that could put a
 // question.
 var ErrNobodyAsks = errors.New("this build can't ask the user yet")

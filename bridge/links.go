@@ -89,7 +89,7 @@ func (a *account) leaves(net string) {
 func newRecord(net string, old *port) store.Link {
 	rec := store.Link{Net: net, Fields: map[string]string{}, Secrets: map[string][]byte{}, Settings: map[string]string{}, Created: time.Now().UTC()}
 	if old != nil {
-		rec.Settings, rec.Created = old.rec.Settings, old.rec.Created
+		rec.Settings, rec.Created, rec.Restored = old.rec.Settings, old.rec.Created, old.rec.Restored
 	}
 	return rec
 }

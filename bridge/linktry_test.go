@@ -2,21 +2,25 @@ package bridge
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"nudge/bridge/im"
+	"nudge/store"
 )
 
 // picky is a network that refuses every log-in but the right one.
 type picky struct {
 	*wire
-	tries int
+	tries    int
+	restored []bool
 }
 
 func (p *picky) Connect(ctx context.Context, l im.Login) (im.Link, error) {
 	p.tries++
+	p.restored = append(p.restored, l.Restored)
 	if l.Fields["password"] != "right" {
 		return nil, &im.Lost{Class: im.Credentials, Text: "the password is wrong"}
 	}
@@ -66,6 +70,40 @@ func TestSettingsAreCheckedAgainstTheForm(t *testing.T) {
 		delete(b.nets, "wire")
 		if err := b.SetLink(t.Context(), "alice@hotmail.com", "wire", "colour", "red"); err == nil {
 			t.Fatal("a setting of a network that is not there was taken")
+		}
+	})
+}
+
+// TestRestoredIsSaidUntilItIsHeard: a link learns that it came out of a backup
+// until it could connect, new log-in data or not, and never after.
+func TestRestoredIsSaidUntilItIsHeard(t *testing.T) {
+	on(t, func(t *testing.T, b *box) {
+		net := &picky{wire: b.wire}
+		b.nets["wire"] = net
+		b.user("alice@hotmail.com")
+		add := func(password string) {
+			if err := b.AddLink(t.Context(), "alice@hotmail.com", "wire", map[string]string{"name": "x", "password": password}); err != nil {
+				t.Fatal(err)
+			}
+			rest()
+		}
+		add("wrong")
+		b.Hub.mu.Lock()
+		b.accounts["alice@hotmail.com"].ports["wire"].rec.Restored = true
+		b.Hub.mu.Unlock()
+		add("still wrong")
+		add("right")
+		add("right")
+		if err := b.db.View(func(tx *store.Tx) error {
+			if l, ok := tx.Link("alice@hotmail.com", "wire"); !ok || l.Restored {
+				t.Errorf("on disk: %v, restored %v", ok, l.Restored)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if want := []bool{false, true, true, false}; !slices.Equal(net.restored, want) {
+			t.Errorf("%v, want %v", net.restored, want)
 		}
 	})
 }

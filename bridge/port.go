@@ -247,6 +247,9 @@ func (p *port) connect(ctx context.Context, n im.Network) error {
 	}
 	p.hub.mu.Lock()
 	p.link = l
+	if login.Restored {
+		p.renewed()
+	}
 	if p.state.State != im.Down { // it caught up before Connect returned
 		p.opened()
 	}
@@ -256,6 +259,14 @@ func (p *port) connect(ctx context.Context, n im.Network) error {
 	err = l.Wait()
 	l.Close()
 	return err
+}
+
+// renewed notes that a link has given up what a backup must not bring back. The
+// lock is held.
+func (p *port) renewed() {
+	p.rec.Restored = false
+	rec := p.rec
+	p.hub.db.Do(store.Now, func(tx *store.Tx) error { return tx.PutLink(rec) }, p.hub.logged("link"))
 }
 
 // login opens the sealed log-in data.
@@ -274,7 +285,7 @@ func (p *port) login() (im.Login, error) {
 		}
 		fields[k] = string(plain)
 	}
-	l := im.Login{Fields: fields, Host: &host{p}}
+	l := im.Login{Fields: fields, Host: &host{p}, Restored: rec.Restored}
 	if p.user != "" {
 		l.User = im.Addr{ID: p.user}
 	}

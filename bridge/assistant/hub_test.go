@@ -47,6 +47,8 @@ func (h *hub) KV(u im.Addr) im.KV                 { return space{h, u.ID + " "} 
 func (h *hub) Accounts() iter.Seq[im.Account] {
 	return slices.Values([]im.Account{{Person: im.Person{Addr: alice}}})
 }
+func (*hub) Seal(_ im.Addr, plain []byte) []byte             { return plain }
+func (*hub) Unseal(_ im.Addr, sealed []byte) ([]byte, error) { return sealed, nil }
 func (*hub) Ask(context.Context, im.Addr, im.Prompt) (string, error) {
 	return "", errors.New("nobody is asked here")
 }

@@ -27,6 +27,9 @@ type Login struct {
 	User   Addr              // the account; zero: one shared transport that speaks for all accounts
 	Fields map[string]string // by Field.Key, secrets opened
 	Host   Host
+	// Restored: the link's KV came out of a backup. Keys in it that must not be
+	// used twice are to be given up, on disk, before Connect succeeds.
+	Restored bool
 }
 
 // Network is one foreign system. It holds no state of its own: Connect makes a
@@ -127,6 +130,10 @@ type Host interface {
 	// again with the same IDs.
 	Unsettled(user Addr) []Unsettled
 	KV(user Addr) KV
+	// Seal encrypts a secret for the link's KV with a key that is not in the
+	// database; Unseal opens it, for the same user and network only.
+	Seal(user Addr, plain []byte) []byte
+	Unseal(user Addr, sealed []byte) ([]byte, error)
 	// Ask puts a question to the user or owner (page, CLI) and waits.
 	Ask(ctx context.Context, user Addr, q Prompt) (string, error)
 	Setting(user Addr, key string) string

@@ -18,11 +18,15 @@ type scene struct {
 	conv string    // Message.Conv
 	with id.UserID // the other person of a direct room, "" in a group
 	name string    // of the sender
+
+	unread string // what to say of an encrypted event that can't be read
 }
 
 // Texts for what an old client can't be shown otherwise.
 const (
-	textEncrypted = "sent an encrypted message that this box can't read yet. Read it in another Matrix app."
+	textEncrypted = "sent an encrypted message that this box can't read. Read it in another Matrix app."
+	textNoKey     = "sent an encrypted message that this box can't read yet: its key has not come. The text follows here when it comes; until then read it in another Matrix app."
+	textWithheld  = "sent an encrypted message that this box can't read: it went to verified devices only. Give this box the recovery key of your Matrix account, and ask for the message again."
 	textUnknown   = "sent something that this box can't show. Look at it in another Matrix app."
 	textVerify    = "wants to verify this account. Do that in another Matrix app."
 	textCall      = "is calling. Answer in another Matrix app."
@@ -51,7 +55,7 @@ func convert(e *evt, s scene) (msg im.Message, ok bool) {
 	case event.EventMessage.Type, event.EventSticker.Type:
 		ok = convertMessage(e, &msg)
 	case event.EventEncrypted.Type:
-		msg.Kind, msg.Text, ok = im.Notice, textEncrypted, true
+		msg.Kind, msg.Text, ok = im.Notice, cmp.Or(s.unread, textEncrypted), true
 	case event.EventReaction.Type:
 		c, _ := decode[event.ReactionEventContent](e.Content)
 		msg.Rel = im.Rel{Kind: im.React, To: string(c.RelatesTo.GetAnnotationID())}

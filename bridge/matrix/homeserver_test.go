@@ -38,7 +38,8 @@ type homeserver struct {
 	faults []*fault
 	late   sync.WaitGroup // faults that are carried out later
 	seen   []request
-	mute   chan struct{} // not nil: nothing is answered until it is closed
+	keys   map[id.UserID]*hsKeys // nil: a server without encryption
+	mute   chan struct{}         // not nil: nothing is answered until it is closed
 	conns  map[net.Conn]bool
 
 	// pagesByDepth: as Dendrite, history loses what is at the edge of a page, and
@@ -440,6 +441,7 @@ func (h *homeserver) login(w http.ResponseWriter, body []byte) {
 // other does what is not about one room. mu is held.
 func (h *homeserver) other(w http.ResponseWriter, r *http.Request, me id.UserID, device string, p []string, body []byte) {
 	switch {
+	case h.keys != nil && h.encryption(w, r, me, device, p, body):
 	case p[0] == "account" && p[1] == "whoami":
 		answer(w, map[string]string{"user_id": string(me), "device_id": device})
 	case p[0] == "createRoom":
@@ -518,6 +520,12 @@ func (h *homeserver) room(w http.ResponseWriter, r *http.Request, me id.UserID, 
 		h.put(w, rid, me, device, p, body)
 	case "messages":
 		h.messages(w, r, rm, me)
+	case "members":
+		members := []evt{}
+		for _, u := range append(rm.count("join"), rm.count("invite")...) {
+			members = append(members, rm.state("m.room.member", string(u)).evt)
+		}
+		answer(w, map[string]any{"chunk": wireEvents(members)})
 	case "typing", "receipt":
 		answer(w, struct{}{})
 	default:
@@ -680,10 +688,11 @@ func (h *homeserver) response(me id.UserID, device string, since, limit int, wit
 		}
 	}
 	some = len(account)+len(presence)+len(join)+len(invite)+len(leave) > 0
-	return map[string]any{
+	resp := map[string]any{
 		"next_batch": token(h.pos), "account_data": list(account), "presence": list(presence),
 		"rooms": map[string]any{"join": join, "invite": invite, "leave": leave},
-	}, some
+	}
+	return resp, h.keyPart(resp, me, device, since) || some
 }
 
 // changed tells whether a membership event was a joining.

@@ -3,6 +3,7 @@ package matrix
 import (
 	"bytes"
 	"context"
+	"errors"
 	"iter"
 	"maps"
 	"slices"
@@ -67,6 +68,25 @@ func (h *testHost) Unsettled(im.Addr) []im.Unsettled   { return h.sends }
 func (h *testHost) KV(im.Addr) im.KV                   { return h }
 func (h *testHost) Setting(_ im.Addr, k string) string { return h.settings[k] }
 func (h *testHost) Sync(context.Context) error         { return nil }
+func (h *testHost) Seal(_ im.Addr, plain []byte) []byte {
+	return flip(append([]byte("sealed "), plain...))
+}
+func (h *testHost) Unseal(_ im.Addr, sealed []byte) ([]byte, error) {
+	plain, ok := bytes.CutPrefix(flip(bytes.Clone(sealed)), []byte("sealed "))
+	if !ok {
+		return nil, errors.New("not sealed")
+	}
+	return plain, nil
+}
+
+// flip makes what it is given unreadable, and readable again.
+func flip(b []byte) []byte {
+	for i := range b {
+		b[i] ^= 0x55
+	}
+	return b
+}
+
 func (h *testHost) Ask(context.Context, im.Addr, im.Prompt) (string, error) {
 	return "", context.Canceled
 }
@@ -168,6 +188,7 @@ type world struct {
 	host       *testHost
 	net        *Network
 	form       map[string]string
+	restored   bool
 }
 
 func newWorld(t *testing.T) *world {
@@ -185,13 +206,45 @@ func newWorld(t *testing.T) *world {
 // connect links alice and waits until the link is up.
 func (w *world) connect() im.Link {
 	w.t.Helper()
-	l, err := w.net.Connect(w.t.Context(), im.Login{User: account, Fields: w.form, Host: w.host})
+	l := w.dial()
+	await(w.host, "LinkState", func(im.LinkState) bool { return true })
+	return l
+}
+
+func (w *world) dial() im.Link {
+	w.t.Helper()
+	l, err := w.net.Connect(w.t.Context(), im.Login{User: account, Fields: w.form, Host: w.host, Restored: w.restored})
 	if err != nil {
 		w.t.Fatalf("Connect: %v", err)
 	}
 	w.t.Cleanup(func() { l.Close() })
-	await(w.host, "LinkState", func(im.LinkState) bool { return true })
 	return l
+}
+
+// revive links alice as the hub does: again when the link is lost.
+func (w *world) revive() im.Link {
+	w.t.Helper()
+	for range 3 {
+		l, lost := w.dial(), make(chan error, 1)
+		go func() { lost <- l.Wait() }()
+		for {
+			w.host.mu.Lock()
+			bell, up := w.host.bell, slices.ContainsFunc(w.host.events, func(ev im.Event) bool { _, is := ev.(im.LinkState); return is })
+			w.host.mu.Unlock()
+			if up {
+				return l
+			}
+			select {
+			case <-bell:
+				continue
+			case err := <-lost:
+				w.t.Log(err)
+			}
+			break
+		}
+	}
+	w.t.Fatal("the link does not come up")
+	return nil
 }
 
 // restart ends l and goes on with the same disk.

@@ -9,26 +9,32 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/event"
 
 	"nudge/bridge/im"
+	"nudge/bridge/matrix/olm"
 )
 
 // link is one logged-in account. It implements im.Link.
 type link struct {
-	net   *Network
-	log   *slog.Logger
-	user  im.Addr // the account of this box
-	host  im.Host
-	kv    im.KV
-	http  *http.Transport
-	cli   *mautrix.Client
-	media *http.Client      // without a time limit: streams
-	box   string            // session.Box
-	form  map[string]string // the log-in form
+	net      *Network
+	log      *slog.Logger
+	user     im.Addr // the account of this box
+	host     im.Host
+	kv       im.KV
+	http     *http.Transport
+	cli      *mautrix.Client
+	media    *http.Client      // without a time limit: streams
+	box      string            // session.Box
+	olm      *olm.Device       // nil when this device can't encrypt
+	plain    string            // why it can't, or is not verified, for a person
+	news     string            // what happened to its keys at the start, for a person
+	resolved atomic.Bool       // what waited for keys was looked through
+	form     map[string]string // the log-in form
 
 	mem   *memory
 	track *tracker
@@ -57,6 +63,7 @@ type delivery struct {
 	events []im.Event
 	mark   []byte
 	first  bool
+	read   []olm.Waiting // events of former responses that events resolve
 }
 
 // errClosed is the cause of a link that Close ended.
@@ -66,7 +73,7 @@ var errClosed = errors.New("closed")
 func (n *Network) newLink(ctx context.Context, login im.Login) (*link, error) {
 	f := login.Fields
 	kv := login.Host.KV(login.User)
-	s, err := loadSession(ctx, kv, f)
+	s, err := loadSession(ctx, login)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +89,7 @@ func (n *Network) newLink(ctx context.Context, login im.Login) (*link, error) {
 	cli.Client = &http.Client{Transport: tr, Timeout: 3 * time.Minute}
 	cli.ResponseSizeLimit = 48 << 20
 	cli.UserAgent = "nudge"
-	if err := signIn(ctx, cli, kv, &s, f); err != nil {
+	if err := signIn(ctx, cli, s); err != nil {
 		return nil, err
 	}
 	mem, err := loadMemory(kv, cli.UserID)
@@ -96,6 +103,9 @@ func (n *Network) newLink(ctx context.Context, login im.Login) (*link, error) {
 		out: make(chan delivery, 16), changed: make(chan struct{}, 1),
 		errands: make(chan func(context.Context) error, 64), account: make(chan struct{}, 1),
 		done: make(chan struct{}), presence: event.PresenceOffline,
+	}
+	if err := l.openKeys(ctx, s, login.Restored); err != nil {
+		return nil, err
 	}
 	l.ctx, l.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	if a, ok := login.Host.Account(login.User.ID); ok {
@@ -218,7 +228,11 @@ func (l *link) emit(ctx context.Context) error {
 		if len(events) == 0 && d.mark == nil {
 			continue
 		}
-		err := l.host.Accept(ctx, im.Batch{User: l.user, Events: events, Mark: d.mark}, l.settled)
+		err := l.host.Accept(ctx, im.Batch{User: l.user, Events: events, Mark: d.mark}, func(err error) {
+			if l.settled(err); err == nil && len(d.read) > 0 {
+				l.olm.Done(d.read)
+			}
+		})
 		if err != nil && ctx.Err() == nil {
 			return fmt.Errorf("hand over events: %w", err)
 		}
@@ -240,7 +254,11 @@ func (l *link) runErrands(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case do := <-l.errands:
-			if err := l.retry(ctx, func() error { return do(ctx) }); err != nil && ctx.Err() == nil {
+			err := l.retry(ctx, func() error { return do(ctx) })
+			if errors.Is(err, olm.ErrOtherKeys) {
+				return l.renounce()
+			}
+			if err != nil && ctx.Err() == nil {
 				l.log.Warn("matrix errand failed", "err", words(err))
 			}
 		}

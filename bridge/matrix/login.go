@@ -25,28 +25,33 @@ type session struct {
 	For        string      `json:"for"`                  // the log-in form it was made with
 	Homeserver string      `json:"homeserver,omitempty"` // base URL last found
 	Device     id.DeviceID `json:"device"`               // chosen by us before the first log-in
-	Token      string      `json:"token,omitempty"`      // of a password log-in
+	Token      string      `json:"-"`                    // of a password log-in
+	Sealed     []byte      `json:"sealed,omitempty"`     // Token, sealed by the box
+	Plain      string      `json:"token,omitempty"`      // Token as former versions kept it
 	Box        string      `json:"box"`                  // marks events this box wrote
+
+	login im.Login
 }
 
 // loadSession reads the session for the account the form names. When the form
 // names another account than before, all that was known is wiped.
-func loadSession(ctx context.Context, kv im.KV, fields map[string]string) (session, error) {
+func loadSession(ctx context.Context, login im.Login) (*session, error) {
+	fields, kv := login.Fields, login.Host.KV(login.User)
 	form := strings.TrimSpace(fields["homeserver"]) + " " + strings.TrimSpace(fields["user"])
-	var s session
+	s := &session{login: login}
 	err := kv.View(func(tx im.Tx) error {
 		if b := tx.Get([]byte(sessionKey)); b != nil {
-			return json.Unmarshal(b, &s)
+			return json.Unmarshal(b, s)
 		}
 		return nil
 	})
 	if err != nil {
-		return s, fmt.Errorf("read the Matrix session: %w", err)
+		return nil, fmt.Errorf("read the Matrix session: %w", err)
 	}
 	if s.For == form && s.Device != "" {
-		return s, nil
+		return s, s.open(ctx)
 	}
-	s = session{For: form, Device: id.DeviceID("NUDGE" + rand.Text()[:8]), Box: rand.Text()[:10]}
+	s = &session{For: form, Device: id.DeviceID("NUDGE" + rand.Text()[:8]), Box: rand.Text()[:10], login: login}
 	err = kv.Update(func(tx im.Tx) error {
 		var old [][]byte
 		for k := range tx.Scan(nil) {
@@ -60,13 +65,34 @@ func loadSession(ctx context.Context, kv im.KV, fields map[string]string) (sessi
 		return putJSON(tx, sessionKey, s)
 	})
 	if err != nil {
-		return s, fmt.Errorf("write the Matrix session: %w", err)
+		return nil, fmt.Errorf("write the Matrix session: %w", err)
 	}
 	return s, kv.Sync(ctx)
 }
 
+// open unseals the token. One that can't be opened is none: the password makes
+// another. One that lies in clear, from a former version, is sealed.
+func (s *session) open(ctx context.Context) error {
+	if s.Plain != "" {
+		s.Token = s.Plain
+		return s.save(ctx)
+	}
+	if len(s.Sealed) == 0 {
+		return nil
+	}
+	token, err := s.login.Host.Unseal(s.login.User, s.Sealed)
+	if err == nil {
+		s.Token = string(token)
+	}
+	return nil
+}
+
 // save puts the session on disk before it is used.
-func (s session) save(ctx context.Context, kv im.KV) error {
+func (s *session) save(ctx context.Context) error {
+	if s.Plain, s.Sealed = "", nil; s.Token != "" {
+		s.Sealed = s.login.Host.Seal(s.login.User, []byte(s.Token))
+	}
+	kv := s.login.Host.KV(s.login.User)
 	if err := kv.Update(func(tx im.Tx) error { return putJSON(tx, sessionKey, s) }); err != nil {
 		return fmt.Errorf("write the Matrix session: %w", err)
 	}
@@ -106,7 +132,8 @@ func discover(ctx context.Context, c *http.Client, named, user, last string) str
 // signIn makes cli a logged-in client: with the kept session, else the token
 // of the form, else the password. A session made with the password is on disk
 // before it returns.
-func signIn(ctx context.Context, cli *mautrix.Client, kv im.KV, s *session, fields map[string]string) error {
+func signIn(ctx context.Context, cli *mautrix.Client, s *session) error {
+	fields := s.login.Fields
 	for _, token := range []string{s.Token, fields["token"]} {
 		if token == "" {
 			continue
@@ -124,14 +151,15 @@ func signIn(ctx context.Context, cli *mautrix.Client, kv im.KV, s *session, fiel
 	cli.AccessToken = ""
 	switch {
 	case fields["password"] != "":
-		return passwordSignIn(ctx, cli, kv, s, fields)
+		return passwordSignIn(ctx, cli, s)
 	case s.Token != "" || fields["token"] != "":
 		return &im.Lost{Class: im.Credentials, Text: "The Matrix server does not accept the access token any more. Give a new one, or the password."}
 	}
 	return &im.Lost{Class: im.Credentials, Text: "A password or an access token is needed to sign in to Matrix."}
 }
 
-func passwordSignIn(ctx context.Context, cli *mautrix.Client, kv im.KV, s *session, fields map[string]string) error {
+func passwordSignIn(ctx context.Context, cli *mautrix.Client, s *session) error {
+	fields := s.login.Fields
 	resp, err := cli.Login(ctx, &mautrix.ReqLogin{
 		Type:                     mautrix.AuthTypePassword,
 		Identifier:               mautrix.UserIdentifier{Type: mautrix.IdentifierTypeUser, User: strings.TrimSpace(fields["user"])},
@@ -149,7 +177,7 @@ func passwordSignIn(ctx context.Context, cli *mautrix.Client, kv im.KV, s *sessi
 	}
 	cli.UserID, cli.DeviceID, cli.AccessToken = resp.UserID, resp.DeviceID, resp.AccessToken
 	s.Token, s.Device, s.Homeserver = resp.AccessToken, resp.DeviceID, cli.HomeserverURL.String()
-	return s.save(ctx, kv)
+	return s.save(ctx)
 }
 
 // notMatrix explains an answer that no homeserver gives.

@@ -15,10 +15,19 @@
 //
 // # Encryption
 //
-// Encrypted rooms can't be read or written yet. A room once known as encrypted
-// stays so for ever, on disk too. That a room is not encrypted is never
-// believed from disk: it is asked of the server once per connection before the
-// first message, and no answer means no message.
+// A room once known as encrypted stays so for ever, on disk too. That a room is
+// not encrypted is never believed from disk: it is asked of the server once per
+// connection before the first message, and no answer means no message.
+//
+// The device's keys are in package olm. The sync loop gives it what a response
+// says of encryption before the rooms of that response are looked at, and puts
+// it on disk before the next request: the server then forgets to-device
+// messages. What can't be read becomes a placeholder and is kept; when the key
+// comes the text follows as a Resolve, and nothing waits for it. Without keys of
+// its own (the server has no encryption, or knows other keys for this device)
+// the link refuses to write into encrypted rooms. Keys that are older than what
+// the device did last, after a restore or on a card that was set back, are given
+// up before the link is up (life.go).
 //
 // # Goroutines
 //
@@ -97,6 +106,7 @@ func (n *Network) Fields() []im.Field {
 		{Key: "homeserver", Label: "Homeserver", Help: "server name or URL, for example example.org or https://matrix.example.org; empty: taken from the user name"},
 		{Key: "user", Label: "User", Help: "for example @alice:example.org or alice", Required: true},
 		{Key: "password", Label: "Password", Help: "used once; the box keeps its own session afterwards", Secret: true},
+		{Key: "recovery-key", Label: "Recovery key", Help: "of the account's encryption; the box verifies itself with it and reads the backup of older messages", Secret: true},
 		{Key: "token", Label: "Access token", Help: "instead of a password, for servers that have no password sign-in", Secret: true},
 		{Key: "ca", Label: "CA certificate file", Help: "PEM file, only for a homeserver with a certificate of its own"},
 	}

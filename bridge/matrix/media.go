@@ -47,8 +47,11 @@ func (l *link) Upload(ctx context.Context, _ im.Addr, conv string, f im.File, r 
 	if err != nil {
 		return "", err
 	}
-	if err := l.mustBeClear(ctx, room); err != nil {
+	if err := l.mustKnow(ctx, room); err != nil {
 		return "", err
+	}
+	if encrypted, _ := l.mem.secrecy(room); encrypted {
+		return "", &im.Refused{Text: "This conversation is end-to-end encrypted and this box can't send files there yet. Use another Matrix app for them."}
 	}
 	var resp mautrix.RespMediaUpload
 	size := f.Size

@@ -22,9 +22,9 @@ type evt struct {
 // unsigned is what the account's own server adds to an event.
 type unsigned struct {
 	TransactionID string          `json:"transaction_id"`
-	PrevContent   json.RawMessage `json:"prev_content"`
+	PrevContent   json.RawMessage `json:"prev_content,omitempty"`
 	ReplacesState id.EventID      `json:"replaces_state"`
-	RedactedBy    json.RawMessage `json:"redacted_because"`
+	RedactedBy    json.RawMessage `json:"redacted_because,omitempty"`
 }
 
 // decode reads the content into a value of the type asked for; what does not
@@ -62,7 +62,16 @@ type syncResponse struct {
 	NextBatch   string    `json:"next_batch"`
 	AccountData eventList `json:"account_data"`
 	Presence    eventList `json:"presence"`
-	Rooms       struct {
+	ToDevice    struct {
+		Events []json.RawMessage `json:"events"`
+	} `json:"to_device"`
+	DeviceLists struct {
+		Changed []id.UserID `json:"changed"`
+		Left    []id.UserID `json:"left"`
+	} `json:"device_lists"`
+	OneTimeKeys  map[id.KeyAlgorithm]int `json:"device_one_time_keys_count"`
+	FallbackKeys *[]id.KeyAlgorithm      `json:"device_unused_fallback_key_types"`
+	Rooms        struct {
 		Join   map[id.RoomID]joinedRoom  `json:"join"`
 		Invite map[id.RoomID]invitedRoom `json:"invite"`
 		Leave  map[id.RoomID]leftRoom    `json:"leave"`
@@ -102,9 +111,9 @@ type historyPage struct {
 // The event types that matter: what has text, and what changes a room.
 const timelineTypes = `"m.room.message","m.room.encrypted","m.sticker","m.reaction","m.room.redaction",` +
 	`"m.poll.start","org.matrix.msc3381.poll.start","m.call.invite",` +
-	`"m.room.member","m.room.name","m.room.canonical_alias","m.room.encryption","m.room.tombstone","m.room.create"`
+	`"m.room.member","m.room.name","m.room.canonical_alias","m.room.encryption","m.room.history_visibility","m.room.tombstone","m.room.create"`
 
-const stateTypes = `"m.room.create","m.room.name","m.room.canonical_alias","m.room.encryption","m.room.tombstone","m.room.member"`
+const stateTypes = `"m.room.create","m.room.name","m.room.canonical_alias","m.room.encryption","m.room.history_visibility","m.room.tombstone","m.room.member"`
 
 // Filters (client-server API, filtering), small for the sake of a Pi: members
 // only when they speak, and for the first sync of an account one event a room.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
+	"unicode"
 
 	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/event"
@@ -12,10 +14,6 @@ import (
 
 	"nudge/bridge/im"
 )
-
-// refusedEncrypted is what a user reads who writes into an encrypted room.
-var refusedEncrypted = &im.Refused{Text: "This conversation is end-to-end encrypted and this box can't write there yet. " +
-	"Use another Matrix app for it, or start an unencrypted conversation with this contact there."}
 
 // send carries a message out. It returns when the server has it: waiting here
 // is what keeps a conversation in order through rate limits. When nobody knows
@@ -30,18 +28,14 @@ func (l *link) send(ctx context.Context, m im.Message) error {
 	if err != nil {
 		return err
 	}
-	if err := l.mustBeClear(ctx, r); err != nil {
+	if err := l.mustKnow(ctx, r); err != nil {
 		return err
 	}
+	if encrypted, _ := l.mem.secrecy(r); encrypted && m.Rel.Kind == im.React && strings.ContainsFunc(m.Text, wordy) {
+		return im.ErrUnsupported // reactions go in clear, for servers to count: no place for words
+	}
 	l.track.pend(m.ID, m.Conv)
-	var sent id.EventID
-	err = l.retryIf(ctx, untaken, func() (err error) {
-		if encrypted, _ := l.mem.secrecy(r); encrypted {
-			return refusedEncrypted // became so while we waited
-		}
-		sent, err = l.put(ctx, r, m, to)
-		return err
-	})
+	sent, err := l.put(ctx, r, m, to)
 	if err != nil {
 		return l.notSent(ctx, m.ID, r, err)
 	}
@@ -54,20 +48,39 @@ func (l *link) send(ctx context.Context, m im.Message) error {
 	return l.deliver(ctx, delivery{events: []im.Event{receipt}})
 }
 
-// put does the one request that sends m. The transaction id makes repeating it
-// harmless.
+// wordy tells what no emoji has.
+func wordy(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
+
+// put sends m. A repeated request is the same one: its transaction id makes it
+// harmless, and what is encrypted is encrypted once. Whether the room is
+// encrypted is looked at each time: it may become so while we wait.
 func (l *link) put(ctx context.Context, r id.RoomID, m im.Message, to id.EventID) (id.EventID, error) {
 	origin := l.box + "/" + m.ID
 	var resp struct {
 		ID id.EventID `json:"event_id"`
 	}
-	kind, body := event.EventRedaction, any(extra{Origin: origin})
-	url := l.cli.BuildClientURL("v3", "rooms", r, "redact", to, m.ID)
-	if m.Rel.Kind != im.Retract {
-		kind, body = content(m, to, origin)
-		url = l.cli.BuildClientURL("v3", "rooms", r, "send", kind.Type, m.ID)
+	if m.Rel.Kind == im.Retract {
+		err := l.retryIf(ctx, untaken, func() error {
+			_, err := l.cli.MakeRequest(ctx, http.MethodPut, l.cli.BuildClientURL("v3", "rooms", r, "redact", to, m.ID), extra{Origin: origin}, &resp)
+			return err
+		})
+		return resp.ID, err
 	}
-	_, err := l.cli.MakeRequest(ctx, http.MethodPut, url, body, &resp)
+	kind, clear := content(m, to, origin)
+	var sealed any
+	err := l.retryIf(ctx, untaken, func() (err error) {
+		kind, body := kind, clear
+		if encrypted, _ := l.mem.secrecy(r); encrypted && kind != event.EventReaction {
+			if sealed == nil {
+				if sealed, err = l.seal(ctx, r, kind, clear, origin); err != nil {
+					return err
+				}
+			}
+			kind, body = event.EventEncrypted, sealed
+		}
+		_, err = l.cli.MakeRequest(ctx, http.MethodPut, l.cli.BuildClientURL("v3", "rooms", r, "send", kind.Type, m.ID), body, &resp)
+		return err
+	})
 	return resp.ID, err
 }
 
@@ -132,9 +145,10 @@ func (l *link) roomFor(ctx context.Context, m im.Message, to id.EventID) (id.Roo
 	return resp.RoomID, l.nowDirect(ctx, resp.RoomID, u)
 }
 
-// mustBeClear returns nil only when the server has said during this connection
-// that the room is not encrypted, and nothing has said otherwise since.
-func (l *link) mustBeClear(ctx context.Context, r id.RoomID) error {
+// mustKnow returns nil when it is known whether a room is encrypted: for ever
+// when it is, else as the server said during this connection. Into an encrypted
+// room a device without keys must not write.
+func (l *link) mustKnow(ctx context.Context, r id.RoomID) error {
 	encrypted, known := l.mem.secrecy(r)
 	if !known {
 		err := l.retry(ctx, func() error {
@@ -158,8 +172,8 @@ func (l *link) mustBeClear(ctx context.Context, r id.RoomID) error {
 		}
 		encrypted, _ = l.mem.secrecy(r)
 	}
-	if encrypted {
-		return refusedEncrypted
+	if encrypted && l.olm == nil {
+		return l.refuseEncrypted()
 	}
 	return nil
 }

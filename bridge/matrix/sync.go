@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"maunium.net/go/mautrix"
-	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 
 	"nudge/bridge/im"
@@ -33,7 +32,12 @@ func (l *link) follow(ctx context.Context) error {
 		l.trail.behind(since, time.Now())
 	}
 	defer func() {
-		if err := l.mem.flush(context.WithoutCancel(ctx), l.kv); err != nil {
+		last := context.WithoutCancel(ctx)
+		err := l.mem.flush(last, l.kv)
+		if err == nil && l.olm != nil {
+			err = l.olm.Flush(last)
+		}
+		if err != nil {
 			l.log.Debug("last write of what is known of rooms", "err", err)
 		}
 	}()
@@ -41,6 +45,9 @@ func (l *link) follow(ctx context.Context) error {
 		if m, ok := u.Event.(im.Message); ok {
 			l.track.pend(m.ID, m.Conv)
 		}
+	}
+	if err := l.recover(ctx); err != nil {
+		return err
 	}
 	since, err = l.catchUp(ctx, since)
 	for err == nil {
@@ -58,7 +65,7 @@ func (l *link) follow(ctx context.Context) error {
 // that the link is up. An account without a position starts with now.
 func (l *link) catchUp(ctx context.Context, since string) (string, error) {
 	next, err := since, errNoPosition
-	state := im.LinkState{Net: Name, State: im.Up, Text: "signed in as " + string(l.cli.UserID)}
+	state := im.LinkState{Net: Name, State: im.Up, Text: "signed in as " + string(l.cli.UserID) + l.standing(ctx)}
 	if since != "" {
 		l.whoIsOnline(ctx)
 		next, err = l.next(ctx, since, mautrix.ReqSync{Since: since, FilterID: filterFollow})
@@ -178,7 +185,12 @@ func (l *link) next(ctx context.Context, since string, req mautrix.ReqSync) (str
 	if err != nil {
 		return "", err
 	}
-	if err := l.mem.save(ctx, l.kv); err != nil {
+	late, read, err := l.resolve(ctx)
+	if err != nil {
+		return "", err
+	}
+	events = append(events, late...)
+	if err := l.keep(ctx); err != nil {
 		return "", err
 	}
 	l.mem.complete()
@@ -187,7 +199,15 @@ func (l *link) next(ctx context.Context, since string, req mautrix.ReqSync) (str
 		return since, nil
 	}
 	mark := l.mark(l.trail.behind(resp.NextBatch, time.Now()))
-	return resp.NextBatch, l.deliver(ctx, delivery{events: events, mark: mark})
+	return resp.NextBatch, l.deliver(ctx, delivery{events: events, mark: mark, read: read})
+}
+
+// keep puts on disk what must not be behind the position.
+func (l *link) keep(ctx context.Context) error {
+	if err := l.mem.save(ctx, l.kv); err != nil || l.olm == nil {
+		return err
+	}
+	return l.olm.Flush(ctx)
 }
 
 // polled is poll, tried again when the failure may pass. A link that can't
@@ -225,12 +245,12 @@ func (l *link) poll(ctx context.Context, req mautrix.ReqSync) (*syncResponse, er
 // sessionEnded forgets the refused token. With a password the hub may connect
 // at once; the same device is used again.
 func (l *link) sessionEnded(ctx context.Context) error {
-	s, err := loadSession(ctx, l.kv, l.form)
+	s, err := loadSession(ctx, im.Login{User: l.user, Fields: l.form, Host: l.host})
 	if err != nil {
 		return err
 	}
 	s.Token = ""
-	if err := s.save(ctx, l.kv); err != nil {
+	if err := s.save(ctx); err != nil {
 		return err
 	}
 	if l.form["password"] == "" {
@@ -244,6 +264,9 @@ func (l *link) sessionEnded(ctx context.Context) error {
 func (l *link) digest(ctx context.Context, resp *syncResponse, since string) ([]im.Event, error) {
 	l.mem.accountData(resp.AccountData.Events)
 	l.mem.tell(resp.Presence.Events)
+	if err := l.receiveKeys(ctx, resp, since); err != nil {
+		return nil, err
+	}
 	for r := range resp.Rooms.Leave {
 		l.mem.left(r)
 	}
@@ -265,145 +288,6 @@ func (l *link) digest(ctx context.Context, resp *syncResponse, since string) ([]
 		l.lookUpNames(ctx)
 	}
 	return events, nil
-}
-
-// byTime orders rooms by their first event, so that two direct rooms with one
-// person come out in the order they were used.
-func byTime(rooms map[id.RoomID]joinedRoom) []id.RoomID {
-	first := func(r id.RoomID) int64 {
-		if es := rooms[r].Timeline.Events; len(es) > 0 {
-			return es[0].At
-		}
-		return 0
-	}
-	return slices.SortedFunc(maps.Keys(rooms), func(a, b id.RoomID) int {
-		return cmp.Or(cmp.Compare(first(a), first(b)), cmp.Compare(a, b))
-	})
-}
-
-// roomEvents is what one room of a response brought. State goes in first, so
-// that a room that became encrypted is known as such before anything else.
-func (l *link) roomEvents(ctx context.Context, r id.RoomID, j *joinedRoom, since, next string) ([]im.Event, error) {
-	for i := range j.State.Events {
-		l.mem.change(r, &j.State.Events[i])
-	}
-	for i := range j.Timeline.Events {
-		l.mem.change(r, &j.Timeline.Events[i])
-	}
-	entered, asked := l.mem.enter(r, j)
-	if asked != "" {
-		l.errand(ctx, func(ctx context.Context) error { return l.nowDirect(ctx, r, asked) })
-	}
-	entered = entered && since != ""
-	for _, e := range slices.Concat(j.State.Events, j.Timeline.Events) {
-		entered = entered || since != "" && l.entering(&e)
-	}
-	said := j.Timeline.Events
-	var events []im.Event
-	if j.Timeline.Limited && since != "" {
-		older, cut, err := l.backfill(ctx, r, said, next, since, entered)
-		if err != nil {
-			return nil, err
-		}
-		said = slices.Concat(older, said)
-		if cut != "" && len(said) > 0 {
-			events = append(events, l.cutNotice(r, said[0], cut))
-		}
-	}
-	if entered {
-		said = l.sinceInvited(said)
-	}
-	for i := range said {
-		if m, ok := l.message(r, &said[i], since == ""); ok {
-			events = append(events, m)
-		}
-	}
-	return append(events, l.ephemeral(r, j.Ephemeral.Events)...), nil
-}
-
-// entering tells whether e is the account's own joining.
-func (l *link) entering(e *evt) bool {
-	if e.Type != event.StateMember.Type || e.StateKey == nil || *e.StateKey != string(l.cli.UserID) || e.Unsigned.PrevContent == nil {
-		return false
-	}
-	now, _ := decode[event.MemberEventContent](e.Content)
-	before, _ := decode[event.MemberEventContent](e.Unsigned.PrevContent)
-	return now.Membership == event.MembershipJoin && before.Membership != event.MembershipJoin
-}
-
-// sinceInvited leaves out what was said before the account was invited to a
-// room, or before it joined without an invitation.
-func (l *link) sinceInvited(said evts) evts {
-	from := -1
-	for i, e := range said {
-		if e.Type != event.StateMember.Type || e.StateKey == nil || *e.StateKey != string(l.cli.UserID) {
-			continue
-		}
-		c, _ := decode[event.MemberEventContent](e.Content)
-		if c.Membership == event.MembershipInvite || from < 0 {
-			from = i
-		}
-	}
-	return said[max(from, 0):]
-}
-
-// message turns a timeline event into a message for the hub, or into the
-// receipt of one of ours that came back. old says that it was there before the
-// account was linked.
-func (l *link) message(r id.RoomID, e *evt, old bool) (im.Event, bool) {
-	own := e.Sender == l.cli.UserID
-	if e.StateKey == nil && e.Type != event.EventReaction.Type {
-		l.mem.spoke(r, e.Sender, e.At)
-	}
-	if e.Type == event.EventEncrypted.Type {
-		l.mem.learn(r, true)
-	}
-	l.track.saw(e.ID, r, e.Type == event.EventReaction.Type)
-	if msg := l.echoOf(e); own && msg != "" {
-		l.track.named(msg, e.ID)
-		return l.settle(msg)
-	}
-	if old {
-		return nil, false
-	}
-	conv, with := l.mem.conv(r)
-	m, ok := convert(e, scene{me: l.cli.UserID, conv: conv, with: with, name: l.mem.nameOf(e.Sender)})
-	if ok && m.Rel.Kind == im.Retract && l.track.reaction(id.EventID(m.Rel.To)) {
-		return nil, false // taking back a reaction is not worth a line
-	}
-	return m, ok
-}
-
-// echoOf is the id of the message of this box that e is, "" when e was written
-// elsewhere.
-func (l *link) echoOf(e *evt) string {
-	if e.Unsigned.TransactionID != "" {
-		return e.Unsigned.TransactionID
-	}
-	x, _ := decode[extra](e.Content)
-	box, msg, _ := strings.Cut(x.Origin, "/")
-	if box != l.box {
-		return ""
-	}
-	return msg
-}
-
-// ephemeral is who began and stopped writing in a room.
-func (l *link) ephemeral(r id.RoomID, events evts) (out []im.Event) {
-	for _, e := range events {
-		switch e.Type {
-		case event.EphemeralEventReceipt.Type:
-			l.mem.read(e.Content)
-		case event.EphemeralEventTyping.Type:
-			c, _ := decode[event.TypingEventContent](e.Content)
-			began, stopped := l.mem.writing(r, c.UserIDs, time.Now())
-			conv, _ := l.mem.conv(r)
-			for i, u := range slices.Concat(stopped, began) {
-				out = append(out, im.Typing{Conv: conv, Who: im.Addr{Net: Name, ID: string(u)}, On: i >= len(stopped)})
-			}
-		}
-	}
-	return out
 }
 
 // invitation takes in an invitation. Somebody on the contact list is followed

@@ -72,6 +72,8 @@ func (d *desk) Accounts() iter.Seq[im.Account]                          { return
 func (d *desk) Unsettled(im.Addr) []im.Unsettled                        { return d.open }
 func (d *desk) KV(im.Addr) im.KV                                        { return (*deskKV)(d) }
 func (d *desk) Setting(_ im.Addr, key string) string                    { return d.settings[key] }
+func (d *desk) Seal(_ im.Addr, plain []byte) []byte                     { return plain }
+func (d *desk) Unseal(_ im.Addr, sealed []byte) ([]byte, error)         { return sealed, nil }
 func (d *desk) Ask(context.Context, im.Addr, im.Prompt) (string, error) { return "", context.Canceled }
 
 type deskKV desk

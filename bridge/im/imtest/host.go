@@ -268,6 +268,18 @@ func (h *host) Unsettled(user im.Addr) []im.Unsettled {
 // KV implements im.Host.
 func (h *host) KV(user im.Addr) im.KV { return kv{h, user} }
 
+// Seal implements im.Host: everything can be opened by its own user only.
+func (h *host) Seal(user im.Addr, plain []byte) []byte { return append([]byte(user.ID+" "), plain...) }
+
+// Unseal implements im.Host.
+func (h *host) Unseal(user im.Addr, sealed []byte) ([]byte, error) {
+	plain, ok := bytes.CutPrefix(sealed, []byte(user.ID+" "))
+	if !ok {
+		return nil, errors.New("imtest: sealed for somebody else")
+	}
+	return plain, nil
+}
+
 // Ask implements im.Host: nobody is there to answer.
 func (h *host) Ask(ctx context.Context, _ im.Addr, q im.Prompt) (string, error) {
 	<-ctx.Done()

@@ -4,12 +4,13 @@ matrix_peer.py HOMESERVER @USER:SERVER PASSWORD STORE
 
 Signs in, or goes on with STORE: same device, keys and position. Accepts
 invitations, reports what arrives, encrypts in encrypted rooms and shares keys
-with every device. A message counts as sent when the server gave it an id: the
+with every device. What it can't read it reads when the key comes: a server may
+deliver a key after the event it is for. A message counts as sent when the server gave it an id: the
 answer to `send`.
 
 Commands: create invite [encrypted] | encrypt room | join room | leave room |
 invite room user | accept on | send room body [edit] | react room id key |
-redact room id | typing room on | receipt room id | presence presence
+redact room id | hold on (keeps back the keys it shares) | typing room on | receipt room id | presence presence
 [status_msg] | rooms | history room [encrypted] | raw method path [body]
 """
 import argparse
@@ -32,6 +33,7 @@ MEGOLM = {"algorithm": "m.megolm.v1.aes-sha2"}
 class Client(nio.AsyncClient):
     """nio 0.20 uses r0 paths and puts the token into the URL."""
     left = None
+    held = None  # to-device messages kept back, a list while it does
 
     async def send(self, method, path, data=None, headers=None, trace_context=None, timeout=None):
         url = urlsplit(path)
@@ -42,6 +44,9 @@ class Client(nio.AsyncClient):
                 headers["Authorization"] = "Bearer " + value
         query = [(k, v) for k, v in query if k != "access_token"]
         path = url.path.replace("/_matrix/client/r0/", API + "/").replace("/_matrix/media/r0/", "/_matrix/media/v3/")
+        if self.held is not None and "/sendToDevice/" in path:
+            self.held.append((method, url.geturl(), data, headers))
+            path, data = path + "held", '{"messages":{}}'
         return await super().send(method, path + ("?" + urlencode(query) if query else ""), data, headers, trace_context, timeout)
 
     async def parse_body(self, response):
@@ -59,6 +64,7 @@ class Peer:
         self.a = a
         self.accept, self.leaving = True, False
         self.locks = {}
+        self.unread = []  # (room, event) without a key
         config = nio.AsyncClientConfig(store=SqliteStore, store_name="nio.db", store_sync_tokens=True,
                                        pickle_key="test", request_timeout=20, max_timeouts=0, max_timeout_retry_wait_time=1)
         self.c = Client(a.homeserver, a.user, store_path=a.store, config=config)
@@ -104,6 +110,14 @@ class Peer:
             await asyncio.sleep(0.3)
 
     async def synced(self, _):
+        unread, self.unread = self.unread, []
+        for room, e in unread:
+            try:
+                e = self.c.decrypt_event(e)
+            except nio.EncryptionError:
+                self.unread.append((room, e))
+            else:
+                await self.event(room, e)
         if self.first:
             self.first = False
             emit("online", user=self.c.user_id, device=self.c.device_id)
@@ -120,6 +134,7 @@ class Peer:
         base = {"room": room.room_id, "id": e.event_id, "frm": e.sender}
         kind = e.source.get("type")
         if isinstance(e, nio.MegolmEvent):
+            self.unread.append((room, e))
             emit("undecryptable", **base)
         elif kind == "m.room.message":
             emit("msg", **base, body=content.get("body"), msgtype=content.get("msgtype"), decrypted=bool(e.decrypted),
@@ -245,6 +260,10 @@ class Peer:
             self.check(await c.room_invite(room, q["user"]))
         elif op == "accept":
             self.accept = q["on"]
+        elif op == "hold":
+            held, c.held = c.held, [] if q["on"] else None
+            for method, path, data, headers in held or []:
+                await c.send(method, path, data, headers)
         elif op == "redact":
             self.check(await c.room_redact(room, q["id"]))
         elif op == "typing":
