@@ -189,7 +189,8 @@ func (h *Hub) AccountList() []AccountInfo {
 	h.mu.Lock()
 	var all []AccountInfo
 	for _, a := range h.accounts {
-		in := AccountInfo{Handle: a.rec.Handle, Name: a.rec.Name, MD5: a.rec.MD5, CodePage: a.rec.Settings[codePage], Created: a.rec.Created, Status: a.shown().Status, Contacts: a.count(FL)}
+		in := AccountInfo{Handle: a.rec.Handle, Name: a.rec.Name, MD5: a.rec.MD5, CodePage: a.rec.Settings[codePage],
+			Created: a.rec.Created, Status: a.shown().Status, Contacts: a.count(FL)}
 		if n := len(a.sessions); n > 0 {
 			in.Client = a.sessions[n-1].client
 		}

@@ -25,6 +25,12 @@
 // Every iterator of a [Tx] or [KVTx] allows changing and deleting the current
 // element, and any other: it finds its place again by key.
 //
+// # Backups
+//
+// [DB.Backup] writes all that a new box needs into one file, sealed with a
+// passphrase (envelope.go): the database, its sealing key, and the files beside it
+// that [Options] names. [Restore] makes a folder of it.
+//
 // # Damage
 //
 // bbolt trusts its pages and dies of damaged ones, partly in goroutines of its

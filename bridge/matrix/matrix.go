@@ -36,8 +36,7 @@
 // order is one), the announcer (presence, typing and read markers, of which
 // only the latest counts) and the errands (joins and profile look-ups that
 // nothing waits for). Messages, edits, Find, Open and Upload run on the
-// caller's goroutine.
-// memory has one mutex, never held across I/O.
+// caller's goroutine. memory has one mutex, never held across I/O.
 //
 // # Caveats
 //

@@ -71,7 +71,8 @@ func (l *link) catchUp(ctx context.Context, since string) (string, error) {
 		next, err = l.next(ctx, since, mautrix.ReqSync{Since: since, FilterID: filterFollow})
 		if status(err) == http.StatusBadRequest {
 			l.log.Warn("the server refuses the kept position; starting afresh", "err", words(err))
-			state.State, state.Text = im.Degraded, "The Matrix server does not know any more where this box had read up to. Messages of the time it was away are only in other Matrix apps."
+			state.State, state.Text = im.Degraded, "The Matrix server does not know any more where this box had read up to. "+
+				"Messages of the time it was away are only in other Matrix apps."
 			err = errNoPosition
 		}
 	}

@@ -31,7 +31,8 @@ type serveCmd struct {
 
 // Help is the example.
 func (serveCmd) Help() string {
-	return "Every flag is also a key of the configuration file. Example:\n\n\tnudge serve --data ~/nudge --http :8080 --https off\n\nThe configuration file with every key and its default:\n\n\t" +
+	return "Every flag is also a key of the configuration file. Example:\n\n\tnudge serve --data ~/nudge --http :8080 --https off\n\n" +
+		"The configuration file with every key and its default:\n\n\t" +
 		strings.ReplaceAll(exampleConfig, "\n", "\n\t")
 }
 

@@ -133,7 +133,8 @@ type userSet struct {
 }
 
 func (userSet) Help() string {
-	return "md5 on lets MSN Messenger 1.0 to 4.6 sign in and needs the account's password. code-page is for MSN Messenger 1.0 to 2.2 on a Windows that is not Western European. Examples:\n\n" +
+	return "md5 on lets MSN Messenger 1.0 to 4.6 sign in and needs the account's password. " +
+		"code-page is for MSN Messenger 1.0 to 2.2 on a Windows that is not Western European. Examples:\n\n" +
 		"\tnudge user set alice@hotmail.com code-page windows-1251\n" +
 		"\tnudge user set alice@hotmail.com name \"Alice B.\"\n\tnudge user set alice@hotmail.com md5 on --password opensesame"
 }

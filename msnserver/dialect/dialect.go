@@ -4,9 +4,10 @@
 // before it plus a few changes (MSNP.md I), so the table in versions.go reads
 // like the history of the protocol: a new version is one function and one row.
 //
-// Dialects are made once and never change; every goroutine may use them. A
-// receiver's lines are always written by the receiver's own dialect, never
-// copied from the sender's.
+// Dialects are made once and never change; every goroutine may use them. Each has
+// a twin for clients whose system draws emoji, the one thing that a line owes to
+// the system and not to the version. A receiver's lines are always written by the
+// receiver's own dialect, never copied from the sender's.
 package dialect
 
 import (

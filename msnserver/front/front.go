@@ -2,9 +2,10 @@
 // connection's next request, inside TLS on 443: what old clients send in a way
 // net/http refuses (no HTTP version) or must be answered letter by letter (nexus
 // and log-in) goes to package passport, MSNP over HTTP to package gateway,
-// everything else to net/http on the same connection. Pages are served without redirects: doubled slashes are folded,
-// because the clients that send them follow none (CLIENTS.md 3), and every
-// answer has a Content-Length, because some read nothing else.
+// everything else to net/http on the same connection. Pages are served without
+// redirects: doubled slashes are folded, because the clients that send them follow
+// none (CLIENTS.md 3), and every answer has a Content-Length, because some read
+// nothing else.
 //
 // On 443 everything from TLS 1.0 with RC4 on is taken, and what shows of PCs that
 // get no further is told to passport's witness (hello.go, certificate.go).
@@ -54,7 +55,8 @@ const (
 )
 
 // New makes a server. pages answers what is neither Passport's nor the
-// gateway's; nil serves a page that says what this is. cert may be nil when nothing is served with TLS.
+// gateway's; nil serves a page that says what this is. cert may be nil when nothing
+// is served with TLS.
 func New(p *passport.Server, g *gateway.Server, cert *Certificate, pages http.Handler, log *slog.Logger) *Server {
 	if pages == nil {
 		pages = http.HandlerFunc(Welcome)

@@ -134,7 +134,8 @@ func (g *Server) open(c net.Conn, r request) (*session, refusal) {
 		net.TCPAddrFromAddrPort(netip.AddrPortFrom(here, msnPort)), net.TCPAddrFromAddrPort(netip.AddrPortFrom(peer, 0)))
 	if !g.remember(s, peer) {
 		s.expiry.Stop()
-		g.log.Warn("the gateway has too many sessions, in all or from one address: a client was turned away; the limits are connections and connections_per_address in the configuration", "remote", peer)
+		g.log.Warn("the gateway has too many sessions, in all or from one address: a client was turned away; "+
+			"the limits are connections and connections_per_address in the configuration", "remote", peer)
 		return nil, refusal{"503 Service Unavailable", "Too many sessions are open; try again later."}
 	}
 	g.serve(s)

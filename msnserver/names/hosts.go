@@ -203,7 +203,8 @@ func (s *Server) isModern(peer netip.Addr) bool {
 	}
 	m.mu.Unlock()
 	if tell {
-		s.conf.Log.Warn("a PC that login.live.com shall lead here for runs Windows 8 or later, which itself signs in there: it is not led here; take it off the setting names-login-live", "remote", peer)
+		s.conf.Log.Warn("a PC that login.live.com shall lead here for runs Windows 8 or later, which itself signs in there: "+
+			"it is not led here; take it off the setting names-login-live", "remote", peer)
 	}
 	return is
 }

@@ -11,7 +11,8 @@ import (
 // lists are the account's lists for this client's version.
 func (s *Session) lists() dialect.Lists {
 	from := s.user.Lists()
-	l := dialect.Lists{Version: s.Dialect().Version(from.Version), Prompt: from.Prompt, BlockOthers: from.BlockOthers, Properties: from.Properties, Name: s.user.Person().Name}
+	l := dialect.Lists{Version: s.Dialect().Version(from.Version), Name: s.user.Person().Name,
+		Prompt: from.Prompt, BlockOthers: from.BlockOthers, Properties: from.Properties}
 	for _, g := range from.Groups {
 		l.Groups = append(l.Groups, dialect.Group(g))
 	}

@@ -4,6 +4,7 @@
 //
 // A Session belongs to one connection. Its handlers run in the connection's
 // reader; Deliver is called by the hub with the hub's lock held and only queues.
+// Where a setting wants challenges, one timer sends them (challenge.go).
 package ns
 
 import (

@@ -59,7 +59,8 @@ var troubles = [...]trouble{
 	No1863: {"no-1863", "it reaches the box, but not on port 1863",
 		"let port 1863 (TCP) through that PC's firewall; " + forget},
 	No443: {"no-443", "it was told to log in on port 443 and never came there",
-		"let port 443 (TCP) through that PC's firewall; nexus.passport.com and login.passport.com must lead to {box} there (try: ping nexus.passport.com); no proxy must be set that can't reach the box"},
+		"let port 443 (TCP) through that PC's firewall; nexus.passport.com and login.passport.com must lead to {box} there (try: ping nexus.passport.com); " +
+			"no proxy must be set that can't reach the box"},
 	OldHello: {"old-hello", "it speaks SSL 2 or 3, which can't be answered",
 		"on that PC open Internet Options, Advanced; untick \"Use SSL 2.0\" and \"Use SSL 3.0\", tick \"Use TLS 1.0\""},
 	WeakHello: {"weak-hello", "it offers only encryption that was weakened for export",

@@ -4,7 +4,7 @@
 //
 // A Seat's handlers run in its connection's reader. Deliver and the callbacks
 // given to the hub run with the hub's lock held; they only queue, and that lock
-// guards the names.
+// guards the names. One timer for each seat hangs up when nobody says anything.
 package sb
 
 import (

@@ -32,10 +32,14 @@ var settings = []struct {
 	check func(value string) string
 }{
 	{Setting{Key: SettingAddress, Help: "name or address by which old PCs reach this box, as nudge and its assistant tell it; empty: found out by itself"}, hostWrong},
-	{Setting{Key: bridge.NoteInName, Default: "off", Help: "on: clients before MSN 7.0 see what a contact says about himself after his name; from their next sign-in on"}, switchWrong},
-	{Setting{Key: bridge.Challenge, Default: "off", Help: "on: clients from MSN 3.6 on are asked to prove what program they are, as they once were; strict: who does not is signed off; from their next sign-in on"}, challengeWrong},
-	{Setting{Key: SettingUpstream, Help: "address of the name server that is asked for names that don't lead here, such as 192.168.1.1; empty: they are refused"}, upstreamWrong},
-	{Setting{Key: SettingLoginLive, Help: "addresses of PCs or networks for which login.live.com and other names that Microsoft still uses lead here; never list Windows 8 or later, which itself signs in there"}, pcsWrong},
+	{Setting{Key: bridge.NoteInName, Default: "off", Help: "on: clients before MSN 7.0 see what a contact says about himself after his name; " +
+		"from their next sign-in on"}, switchWrong},
+	{Setting{Key: bridge.Challenge, Default: "off", Help: "on: clients from MSN 3.6 on are asked to prove what program they are, as they once were; " +
+		"strict: who does not is signed off; from their next sign-in on"}, challengeWrong},
+	{Setting{Key: SettingUpstream, Help: "address of the name server that is asked for names that don't lead here, " +
+		"such as 192.168.1.1; empty: they are refused"}, upstreamWrong},
+	{Setting{Key: SettingLoginLive, Help: "addresses of PCs or networks for which login.live.com and other names that Microsoft still uses lead here; " +
+		"never list Windows 8 or later, which itself signs in there"}, pcsWrong},
 	{Setting{Key: SettingPatched, Default: "off", Help: "on: PCs that were patched for Escargot or CrossTalk are led here"}, switchWrong},
 }
 
