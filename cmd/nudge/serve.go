@@ -134,6 +134,9 @@ func start(conf config, log *slog.Logger, lights control.Lights) (*server, error
 		box.Certificate = s.cert.State
 	}
 	s.msn = msnserver.New(msnserver.Config{Hub: box.Hub, Log: log, Cert: s.cert, Limits: conf.Limits.server(), Pages: newHealth(s, hostNames(host))})
+	if s.cert != nil {
+		box.Trusted = s.cert.Root
+	}
 	box.SignInChanged, box.Troubled, box.Reach = s.msn.VoidTickets, s.troubled, s.likelyAddress
 	for _, p := range ports(conf) {
 		box.Listeners = append(box.Listeners, doors[p.name].about)

@@ -78,8 +78,13 @@ func (c *Certificate) State() (ended bool, err error) {
 	}
 }
 
-// Root is the authority's certificate (DER) after a Prepare that succeeded.
-func (c *Certificate) Root() []byte { return c.root }
+// Root waits for Prepare and is the authority's certificate (DER).
+func (c *Certificate) Root(ctx context.Context) ([]byte, error) {
+	if _, err := c.config(ctx); err != nil {
+		return nil, err
+	}
+	return c.root, nil
+}
 
 // config waits for Prepare.
 func (c *Certificate) config(ctx context.Context) (*tls.Config, error) {

@@ -23,6 +23,7 @@
 package control
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"sync/atomic"
@@ -55,11 +56,14 @@ type Config struct {
 	Troubled func(box string) []PC
 	// Reach is the most likely address of this machine in the home network, as it
 	// is now; nil: it is not known.
-	Reach  func() string
-	Lights Lights // nil: none
+	Reach func() string
 	// Certificate tells whether the TLS certificate is there, or why there can be
 	// none; nil: HTTPS is off.
 	Certificate func() (ended bool, err error)
+	// Trusted is the certificate of the authority that PCs are to trust (DER); it may
+	// wait for it. nil: HTTPS is off.
+	Trusted func(context.Context) ([]byte, error)
+	Lights  Lights // nil: none
 	// NamesUpstream tells how the name server's last question to its upstream
 	// failed; nil: there is no name server.
 	NamesUpstream func() error
