@@ -242,6 +242,8 @@ var hosts = []string{
 	"*.mobile.msn.com", "*.mobile.live.com",
 	"www.msn.com", "g.msn.com", "rad.msn.com", "c.msn.com", "ads.msn.com", "ads1.msn.com",
 	"svcs.microsoft.com", "nudge", "nudge.local",
-	// Where PCs log in that were patched for Escargot or CrossTalk.
-	"m1.escargot.log1p.xyz", "msnmsgr.escargot.chat", "ds.escargot.nina.chat", "pp.login.ugnet.gay", "ctas.login.ugnet.gay",
+	// Where PCs go that were patched for Escargot or CrossTalk.
+	"m1.escargot.log1p.xyz", "escargot.log1p.xyz", "msnmsgr.escargot.chat", "conf.escargot.chat", "ds.escargot.nina.chat",
+	"ms.msgrsvcs.ctsrv.gay", "*.ms.msgrsvcs.ctsrv.gay", "conf.msgrsvcs.ctsrv.gay", "pp.login.ugnet.gay", "ctas.login.ugnet.gay",
+	"ctsvcs.addressbook.ugnet.gay", "cts.storage.ugnet.gay",
 }
