@@ -137,7 +137,7 @@ func start(conf config, log *slog.Logger, lights control.Lights) (*server, error
 	if s.cert != nil {
 		box.Trusted = s.cert.Root
 	}
-	box.SignInChanged, box.Troubled, box.Reach = s.msn.VoidTickets, s.troubled, s.likelyAddress
+	box.SignInChanged, box.Troubled, box.Reach, box.Overhear = s.msn.VoidTickets, s.troubled, s.likelyAddress, s.msn.Record
 	for _, p := range ports(conf) {
 		box.Listeners = append(box.Listeners, doors[p.name].about)
 	}

@@ -37,6 +37,7 @@ msnserver/conn            msnserver/wire msnserver/dialect
 msnserver/p2p             msnserver/wire
 msnserver/gateway         msnserver/wire
 msnserver/names           msnserver/wire
+msnserver/transcript      msnserver/wire
 msnserver/ns              bridge bridge/im msnserver/conn msnserver/wire msnserver/dialect msnserver/passport
 msnserver/sb              bridge bridge/im msnserver/conn msnserver/wire msnserver/dialect msnserver/passport msnserver/p2p
 msnserver/soap            bridge bridge/im msnserver/wire msnserver/passport

@@ -26,6 +26,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -63,7 +64,10 @@ type Config struct {
 	// Trusted is the certificate of the authority that PCs are to trust (DER); it may
 	// wait for it. nil: HTTPS is off.
 	Trusted func(context.Context) ([]byte, error)
-	Lights  Lights // nil: none
+	// Overhear writes down, until ctx ends, what clients at an address (none: all) say
+	// and are told, with nothing private in it; nil: the box is not running.
+	Overhear func(ctx context.Context, pc netip.Addr) (string, error)
+	Lights   Lights // nil: none
 	// NamesUpstream tells how the name server's last question to its upstream
 	// failed; nil: there is no name server.
 	NamesUpstream func() error
@@ -79,8 +83,9 @@ type Listener struct {
 // Box carries the calls out.
 type Box struct {
 	Config
-	started time.Time
-	pairing atomic.Pointer[Pairing] // nil: never open yet
+	started    time.Time
+	pairing    atomic.Pointer[Pairing]            // nil: never open yet
+	stopRecord atomic.Pointer[context.CancelFunc] // nil: nothing is being recorded
 }
 
 // New makes a Box.
