@@ -161,6 +161,7 @@ func (pipes) Addr() net.Addr { return &net.TCPAddr{} }
 //
 //	user HANDLE NAME PASSWORD [md5]   an account
 //	friends HANDLE HANDLE             both on each other's list
+//	contact HANDLE HANDLE             the second on the first's list
 //	link HANDLE                       an account of its own on the network "echo"
 //	setting KEY VALUE                 a setting of the box
 //	away, back                        that network goes; it is there again
@@ -303,6 +304,8 @@ func (p *player) set(f []string) {
 		err = hub.CreateAccount(ctx, f[1], f[2], f[3], len(f) > 4)
 	case f[0] == "friends" && len(f) == 3:
 		err = errors.Join(hub.AddContact(ctx, f[1], f[2]), hub.AddContact(ctx, f[2], f[1]))
+	case f[0] == "contact" && len(f) == 3:
+		err = hub.AddContact(ctx, f[1], f[2])
 	case f[0] == "link" && len(f) == 2:
 		up := make(chan struct{}, 9)
 		hub.Watch(watcher(up))

@@ -57,6 +57,7 @@ type Server struct {
 	tries   *passport.Throttle
 	gateway *gateway.Server
 	front   *front.Server
+	record  recorder
 	ctx     context.Context
 	cancel  context.CancelFunc
 
@@ -190,6 +191,7 @@ func (s *Server) conn(nc net.Conn) *conn.Conn {
 	if a, ok := nc.(admitted); ok {
 		c.Greeted = a.Vouch
 	}
+	s.listen(c)
 	return c
 }
 

@@ -42,7 +42,7 @@ func (c backupCmd) Run(e *env) error {
 		if c.File == "-" {
 			return cl.Backup(e.ctx, e.stdout, pass)
 		}
-		if err := writeNew(c.File, func(w io.Writer) error { return cl.Backup(e.ctx, w, pass) }); err != nil {
+		if err := writeNew(c.File, func(w *os.File) error { return cl.Backup(e.ctx, w, pass) }); err != nil {
 			return err
 		}
 		done := struct {
@@ -59,8 +59,8 @@ func (c backupCmd) Run(e *env) error {
 }
 
 // writeNew makes a file that only its owner can read, complete or not at all.
-func writeNew(path string, fill func(io.Writer) error) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+func writeNew(path string, fill func(*os.File) error) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, os.ErrExist) {
 		return fmt.Errorf("%s exists already; choose another name or move it aside", path)
 	}

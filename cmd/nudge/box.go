@@ -91,7 +91,7 @@ func (e *env) box(how reach) (cl *control.Client, done func() error, err error) 
 		return nil, nil, fmt.Errorf("there is no box in %s; nudge starts one, nudge user add makes its first account, --data names another folder", c.Data)
 	}
 	log := slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	b, err := openBox(control.Config{Log: log, Data: c.Data, Version: version(), Built: built()}, c.Limits, nil)
+	b, err := openBox(control.Config{Log: log, Data: c.Data, Version: version(), Built: built(), Trusted: certificateIn(c.Data).root}, c.Limits, nil)
 	if err != nil {
 		return nil, nil, err
 	}

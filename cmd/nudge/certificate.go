@@ -2,6 +2,8 @@ package main
 
 import (
 	"cmp"
+	"context"
+	"encoding/pem"
 	"errors"
 	"io/fs"
 	"os"
@@ -28,6 +30,19 @@ func (f certificateFile) Load() ([]byte, error) {
 		return nil, nil
 	}
 	return pem, err
+}
+
+// root is the authority's certificate, which comes first.
+func (f certificateFile) root(context.Context) ([]byte, error) {
+	saved, err := f.Load()
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(saved)
+	if block == nil || block.Type != "CERTIFICATE" {
+		return nil, errors.New("the box has no certificate yet; it makes one when it first runs with HTTPS")
+	}
+	return block.Bytes, nil
 }
 
 // Save writes the file, whole or not at all, readable by the owner of its

@@ -133,10 +133,11 @@ func (d *demo) person(ctx context.Context, name, handle, with string, v msnclien
 
 // trust is the box's certificate, as the owner would install it on a PC.
 func (d *demo) trust(ctx context.Context) (*tls.Config, error) {
-	if err := d.server.cert.Prepare(ctx); err != nil {
+	der, err := d.server.cert.Root(ctx)
+	if err != nil {
 		return nil, err
 	}
-	root, err := x509.ParseCertificate(d.server.cert.Root())
+	root, err := x509.ParseCertificate(der)
 	if err != nil {
 		return nil, err
 	}

@@ -33,7 +33,7 @@ type health struct {
 const proofTime = 2 * time.Second
 
 func newHealth(s *server, names []string) *health {
-	return &health{s: s, names: append([]string{"localhost"}, names...), next: http.HandlerFunc(front.Welcome)}
+	return &health{s: s, names: append([]string{"localhost"}, names...), next: s.withKits(http.HandlerFunc(front.Welcome))}
 }
 
 func (h *health) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -48,6 +48,8 @@ type cli struct {
 	Link    linkCmd    `cmd:"" help:"Links of accounts to other networks: add, list, show, set, test, remove."`
 	Gateway gatewayCmd `cmd:"" help:"One connection to a server for all accounts: add, list, set, remove."`
 	Contact contactCmd `cmd:"" help:"Contacts of an account: add, list, remove."`
+	Kit     kitCmd     `cmd:"" help:"Kits that lead old PCs here: list, show, write; patch a client."`
+	Record  recordCmd  `cmd:"" help:"Write down what a client says, without anything private, for a test."`
 	Setting settingCmd `cmd:"" help:"Show or change settings of the whole box."`
 	Status  statusCmd  `cmd:"" help:"Show how the box is."`
 	Doctor  doctorCmd  `cmd:"" help:"Look for what is wrong and say what to do."`

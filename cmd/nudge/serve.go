@@ -134,7 +134,10 @@ func start(conf config, log *slog.Logger, lights control.Lights) (*server, error
 		box.Certificate = s.cert.State
 	}
 	s.msn = msnserver.New(msnserver.Config{Hub: box.Hub, Log: log, Cert: s.cert, Limits: conf.Limits.server(), Pages: newHealth(s, hostNames(host))})
-	box.SignInChanged, box.Troubled, box.Reach = s.msn.VoidTickets, s.troubled, s.likelyAddress
+	if s.cert != nil {
+		box.Trusted = s.cert.Root
+	}
+	box.SignInChanged, box.Troubled, box.Reach, box.Overhear = s.msn.VoidTickets, s.troubled, s.likelyAddress, s.msn.Record
 	for _, p := range ports(conf) {
 		box.Listeners = append(box.Listeners, doors[p.name].about)
 	}

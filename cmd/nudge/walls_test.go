@@ -37,6 +37,7 @@ msnserver/conn            msnserver/wire msnserver/dialect
 msnserver/p2p             msnserver/wire
 msnserver/gateway         msnserver/wire
 msnserver/names           msnserver/wire
+msnserver/transcript      msnserver/wire
 msnserver/ns              bridge bridge/im msnserver/conn msnserver/wire msnserver/dialect msnserver/passport
 msnserver/sb              bridge bridge/im msnserver/conn msnserver/wire msnserver/dialect msnserver/passport msnserver/p2p
 msnserver/soap            bridge bridge/im msnserver/wire msnserver/passport
@@ -44,7 +45,8 @@ msnserver/front           msnserver/passport msnserver/gateway
 msnserver                 bridge bridge/im msnserver/*
 cmd/nudge/command         –
 cmd/nudge/control         bridge bridge/im store
-cmd/nudge/web             cmd/nudge/control
+cmd/nudge/web             cmd/nudge/control cmd/nudge/web/kit
+cmd/nudge/web/kit         –
 cmd/nudge/e2e/msnclient   –
 cmd/nudge/e2e             cmd/nudge/e2e/*
 cmd/nudge                 bridge/* msnserver/* store hw cmd/nudge/*

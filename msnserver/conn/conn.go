@@ -61,6 +61,7 @@ type Conn struct {
 	Log      *slog.Logger
 	Greeted  func() // runs when the client has proved who it is; nil for nothing
 	Commands Rate   // how fast it may talk, from Serve on
+	Ear      Ear    // overhears everything, from Serve on; nil for nobody
 
 	limits   Limits
 	payloads wire.Payloads // reader's, as what follows
@@ -136,6 +137,16 @@ func (c *Conn) FirstVerb() string {
 	return "" // nothing but empty lines
 }
 
+// Ear overhears a connection: what the client said, before it is done, what it is
+// told, when that is queued, and how it ended. Its methods may be called from any
+// goroutine, also with locks held: they must neither block nor keep what they are
+// given.
+type Ear interface {
+	Said(wire.Command)
+	Told(wire.Command)
+	Ended(byServer bool)
+}
+
 // Send queues commands. They go out together and in order.
 func (c *Conn) Send(cmds ...wire.Command) { c.SendSettled(nil, cmds...) }
 
@@ -164,6 +175,9 @@ func (c *Conn) SendSettled(settle func(bool), cmds ...wire.Command) {
 	q := c.out
 	for _, cmd := range cmds {
 		q.bytes = cmd.Append(q.bytes)
+		if c.Ear != nil {
+			c.Ear.Told(cmd)
+		}
 	}
 	if settle != nil {
 		q.marks = append(q.marks, mark{len(q.bytes), settle})
@@ -271,6 +285,9 @@ func Serve[S any](c *Conn, p wire.Payloads, t Table[S], s S, end func()) {
 	c.open(p)
 	err := loop(c, t, s)
 	c.logEnd(err)
+	if c.Ear != nil {
+		c.Ear.Ended(errors.Is(err, ErrBye))
+	}
 	end()
 	c.finish(c.linger(err))
 }
@@ -320,6 +337,9 @@ func step[S any](c *Conn, t Table[S], s S) (err error) {
 	cmd, err := wire.Read(c.r, c.payloads)
 	if err != nil {
 		return c.readEnd(err)
+	}
+	if c.Ear != nil {
+		c.Ear.Said(cmd)
 	}
 	return run(c, t, s, cmd)
 }

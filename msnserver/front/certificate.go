@@ -78,8 +78,13 @@ func (c *Certificate) State() (ended bool, err error) {
 	}
 }
 
-// Root is the authority's certificate (DER) after a Prepare that succeeded.
-func (c *Certificate) Root() []byte { return c.root }
+// Root waits for Prepare and is the authority's certificate (DER).
+func (c *Certificate) Root(ctx context.Context) ([]byte, error) {
+	if _, err := c.config(ctx); err != nil {
+		return nil, err
+	}
+	return c.root, nil
+}
 
 // config waits for Prepare.
 func (c *Certificate) config(ctx context.Context) (*tls.Config, error) {
@@ -237,6 +242,8 @@ var hosts = []string{
 	"*.mobile.msn.com", "*.mobile.live.com",
 	"www.msn.com", "g.msn.com", "rad.msn.com", "c.msn.com", "ads.msn.com", "ads1.msn.com",
 	"svcs.microsoft.com", "nudge", "nudge.local",
-	// Where PCs log in that were patched for Escargot or CrossTalk.
-	"m1.escargot.log1p.xyz", "msnmsgr.escargot.chat", "ds.escargot.nina.chat", "pp.login.ugnet.gay", "ctas.login.ugnet.gay",
+	// Where PCs go that were patched for Escargot or CrossTalk.
+	"m1.escargot.log1p.xyz", "escargot.log1p.xyz", "msnmsgr.escargot.chat", "conf.escargot.chat", "ds.escargot.nina.chat",
+	"ms.msgrsvcs.ctsrv.gay", "*.ms.msgrsvcs.ctsrv.gay", "conf.msgrsvcs.ctsrv.gay", "pp.login.ugnet.gay", "ctas.login.ugnet.gay",
+	"ctsvcs.addressbook.ugnet.gay", "cts.storage.ugnet.gay",
 }

@@ -75,12 +75,13 @@ func withRoot(pages http.Handler, cert *Certificate) http.Handler {
 			pages.ServeHTTP(w, r)
 			return
 		}
-		if _, err := cert.config(r.Context()); err != nil {
+		root, err := cert.Root(r.Context())
+		if err != nil {
 			http.Error(w, "The box has no certificate; its log says why.", http.StatusInternalServerError)
 			return
 		}
 		w.Header().Set("Content-Type", "application/x-x509-ca-cert")
-		w.Write(cert.Root())
+		w.Write(root)
 	})
 }
 

@@ -86,6 +86,7 @@ var hosts = map[string]host{
 
 	// Escargot (SERVERS.md 1, 3a).
 	"m1.escargot.log1p.xyz": {server, patched},
+	"escargot.log1p.xyz":    {guard: patched},
 	"msnmsgr.escargot.chat": {server, patched},
 	"conf.escargot.chat":    {guard: patched},
 	"ds.escargot.nina.chat": {server, patched},

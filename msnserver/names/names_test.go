@@ -351,7 +351,7 @@ func TestHosts(t *testing.T) {
 		listed: `login.live.com account.live.com www.msn.com c.msn.com ads.msn.com ads1.msn.com alice.profile.live.com home.live.com
 			support.live.com directory.services.live.com livefilestore.com x.users.storage.live.com`,
 		patched: `ms.msgrsvcs.ctsrv.gay httpgws.ms.msgrsvcs.ctsrv.gay pp.login.ugnet.gay ctas.login.ugnet.gay conf.msgrsvcs.ctsrv.gay
-			ctsvcs.addressbook.ugnet.gay cts.storage.ugnet.gay m1.escargot.log1p.xyz msnmsgr.escargot.chat conf.escargot.chat ds.escargot.nina.chat`,
+			ctsvcs.addressbook.ugnet.gay cts.storage.ugnet.gay m1.escargot.log1p.xyz escargot.log1p.xyz msnmsgr.escargot.chat conf.escargot.chat ds.escargot.nina.chat`,
 	} {
 		for _, name := range strings.Fields(names) {
 			if h, ok := lookup(name); !ok || h.guard != guard {

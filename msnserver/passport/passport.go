@@ -43,6 +43,9 @@ type Server struct {
 const (
 	nexusPath = "/rdr/pprdr.asp"
 	loginPath = "/login2.srf"
+	// patchedNexus is where clients of MSN 5.0 to 7.0 ask that were patched for
+	// Escargot; they look for the header in another spelling too.
+	patchedNexus = "/nexus-mock"
 )
 
 // Wants tells whether a request that starts with line is for Answer rather than
@@ -71,7 +74,7 @@ func path(target string) string {
 	return strings.ToLower(target)
 }
 
-func isNexus(path string) bool { return path == nexusPath }
+func isNexus(path string) bool { return path == nexusPath || path == patchedNexus }
 
 func isLogin(path string) bool {
 	return path == "/login" || path == "/login.srf" || path == loginPath
@@ -91,7 +94,9 @@ func (s *Server) Answer(w io.Writer, r Request, via Via) (again bool, err error)
 	a := answer{status: "404 Not Found"}
 	switch p := path(r.Target); {
 	case isNexus(p):
-		a = nexus(host)
+		if a = nexus(host); p == patchedNexus {
+			a.header = append(a.header, strings.Replace(a.header[0], "PassportURLs", "Passporturls", 1))
+		}
 	case isLogin(p):
 		a = s.login(r, host, via.Remote)
 	case isTokens(p):

@@ -81,6 +81,15 @@ func TestNexus(t *testing.T) {
 	}
 }
 
+// Clients that were patched for Escargot ask elsewhere and want another spelling.
+func TestPatchedNexus(t *testing.T) {
+	got, _ := ask(t, newServer(), "GET /nexus-mock HTTP/1.1\r\nHost: m1.escargot.log1p.xyz\r\n\r\n", Via{local, remote, true})
+	const urls = ": DARealm=Passport.Net,DALogin=m1.escargot.log1p.xyz/login2.srf,"
+	if !strings.Contains(got, "\r\nPassportURLs"+urls) || !strings.Contains(got, "\r\nPassporturls"+urls) {
+		t.Errorf("it answers %q", got)
+	}
+}
+
 func TestLogin(t *testing.T) {
 	const fields = "OrgVerb=GET,OrgURL=http%3A%2F%2Fmessenger%2Emsn%2Ecom,sign-in=alice%40EXAMPLE.com,pwd=123%2C%20456,lc=1033,id=507"
 	s := newServer()
@@ -133,7 +142,7 @@ func TestWords(t *testing.T) {
 
 func TestWants(t *testing.T) {
 	for line, want := range map[string]bool{
-		"GET /rdr/pprdr.asp": true, "GET /x": true, "GET //rdr/pprdr.asp HTTP/1.0": true, "GET /Login2.srf?a HTTP/1.1": true,
+		"GET /rdr/pprdr.asp": true, "GET /nexus-mock HTTP/1.1": true, "GET /x": true, "GET //rdr/pprdr.asp HTTP/1.0": true, "GET /Login2.srf?a HTTP/1.1": true,
 		"POST //RST.srf HTTP/1.1": true, "POST https://login.live.com/pp600/rst.srf?x HTTP/1.0": true, "POST /NotRST.srf HTTP/1.1": true, "POST /RST2.srf HTTP/1.1": false,
 		"GET / HTTP/1.1": false, "POST http://h/gateway/gateway.dll?Action=open HTTP/1.1": false, "GET /loginx HTTP/1.1": false, "": false,
 	} {

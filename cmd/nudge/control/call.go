@@ -30,7 +30,7 @@ var routes = []route{
 	gatewayForms, gatewayAdd, gatewayList, gatewaySet, gatewayRemove,
 	contactAdd, contactList, contactRemove,
 	settingList, settingSet,
-	statusGet, doctorRun, lightsTest, pairingOpen,
+	statusGet, doctorRun, lightsTest, pairingOpen, rootGet, recordRun, recordStop,
 }
 
 // maxRequest bounds a request's body; the largest is an import.

@@ -23,8 +23,10 @@
 package control
 
 import (
+	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -55,11 +57,17 @@ type Config struct {
 	Troubled func(box string) []PC
 	// Reach is the most likely address of this machine in the home network, as it
 	// is now; nil: it is not known.
-	Reach  func() string
-	Lights Lights // nil: none
+	Reach func() string
 	// Certificate tells whether the TLS certificate is there, or why there can be
 	// none; nil: HTTPS is off.
 	Certificate func() (ended bool, err error)
+	// Trusted is the certificate of the authority that PCs are to trust (DER); it may
+	// wait for it. nil: HTTPS is off.
+	Trusted func(context.Context) ([]byte, error)
+	// Overhear writes down, until ctx ends, what clients at an address (none: all) say
+	// and are told, with nothing private in it; nil: the box is not running.
+	Overhear func(ctx context.Context, pc netip.Addr) (string, error)
+	Lights   Lights // nil: none
 	// NamesUpstream tells how the name server's last question to its upstream
 	// failed; nil: there is no name server.
 	NamesUpstream func() error
@@ -75,8 +83,9 @@ type Listener struct {
 // Box carries the calls out.
 type Box struct {
 	Config
-	started time.Time
-	pairing atomic.Pointer[Pairing] // nil: never open yet
+	started    time.Time
+	pairing    atomic.Pointer[Pairing]            // nil: never open yet
+	stopRecord atomic.Pointer[context.CancelFunc] // nil: nothing is being recorded
 }
 
 // New makes a Box.
