@@ -11,7 +11,7 @@ import (
 // Every text passes through here on its way in and out of a network and of an MSN
 // client, so that no one's text can end another's stream.
 func Plain(s string) string {
-	if !strings.ContainsFunc(s, unfit) {
+	if ascii(s) || !strings.ContainsFunc(s, unfit) {
 		return s
 	}
 	s = lineEnds.Replace(strings.ToValidUTF8(s, string(utf8.RuneError)))
@@ -36,6 +36,16 @@ func OneLine(s string) string {
 		}
 		return r
 	}, Plain(s)))
+}
+
+// ascii tells quickly of most texts that they are fit.
+func ascii(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c >= 0x7f || c < ' ' && c != '\n' && c != '\t' {
+			return false
+		}
+	}
+	return true
 }
 
 var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
