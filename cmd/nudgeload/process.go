@@ -42,6 +42,8 @@ func startProcess(ctx context.Context, path string, args ...string) (*process, e
 		switch f := append(strings.Fields(lines.Text()), "", ""); f[0] {
 		case "msn":
 			p.msn = f[1]
+		case "http":
+			p.http = f[1]
 		case "https":
 			p.https = f[1]
 		}
@@ -130,9 +132,14 @@ func (p *process) rss() (float64, error) {
 }
 
 // settled waits until the server has done next to nothing for so long. What it
-// does seldom and then only for a moment may fall into that time.
+// does seldom and then only for a moment may fall into that time, and what clients
+// that poll make it do.
 func (p *process) settled(quiet time.Duration) error {
-	const look, little = 50 * time.Millisecond, time.Millisecond
+	const look = 50 * time.Millisecond
+	little := time.Millisecond
+	if p.polls {
+		little = 10 * time.Millisecond
+	}
 	last, err := p.cpu()
 	still, end := time.Duration(0), time.Now().Add(patience+quiet)
 	for still < quiet && err == nil {
