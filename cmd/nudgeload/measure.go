@@ -31,6 +31,7 @@ type figures struct {
 	MessageMS    float64 // from a sender's write to the receiver's read, one at a time: median
 	MessageP99   float64
 	MessageOneUS float64 // processor time of a message then, in µs
+	OthersPart   float64 // of the server's core, in percent, while many messages are on their way
 }
 
 // run is what a measurement is made of.
@@ -215,9 +216,11 @@ func (r run) chats(p *process, on []*client, f *figures) error {
 	}
 	f.MessageOneUS = us(used, single.messages)
 	f.MessageMS, f.MessageP99 = ms(single.took, 50), ms(single.took, 99)
-	err = p.spent(&used, func() (err error) {
-		many, err = talk(pairs, r.talk, r.flight)
-		return err
+	f.OthersPart, err = p.others(func() error {
+		return p.spent(&used, func() (err error) {
+			many, err = talk(pairs, r.talk, r.flight)
+			return err
+		})
 	})
 	f.MessageUS = us(used, many.messages)
 	f.Messages = float64(many.messages) / many.wall.Seconds()

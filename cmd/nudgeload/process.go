@@ -117,6 +117,44 @@ func (p *process) cpu() (time.Duration, error) {
 	return time.Duration(t.Nano()), err
 }
 
+// others is how much of its core the server does not use while do runs but
+// somebody else does, in percent: what depends on the clock is worth less then.
+func (p *process) others(do func() error) (float64, error) {
+	var used time.Duration
+	began := time.Now()
+	before, err := coreBusy()
+	if err != nil {
+		return 0, err
+	}
+	if err := p.spent(&used, do); err != nil {
+		return 0, err
+	}
+	after, err := coreBusy()
+	return max(0, 100*float64(after-before-used)/float64(time.Since(began))), err
+}
+
+// coreBusy is how long the first core has not been idle.
+func coreBusy() (time.Duration, error) {
+	stat, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	_, line, _ := strings.Cut(string(stat), "\ncpu0 ")
+	line, _, _ = strings.Cut(line, "\n")
+	const tick, idle, wait, guest = time.Second / 100, 3, 4, 8
+	var ticks int64
+	for i, word := range strings.Fields(line) {
+		n, err := strconv.ParseInt(word, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("/proc/stat: %w", err)
+		}
+		if i != idle && i != wait && i < guest { // guests are in user already
+			ticks += n
+		}
+	}
+	return time.Duration(ticks) * tick, nil
+}
+
 // rss is the memory the server holds, in kB.
 func (p *process) rss() (float64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))

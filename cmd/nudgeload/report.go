@@ -42,6 +42,7 @@ var rows = []row{
 	{"one message at a time: p99", "ms", func(f *figures) *float64 { return &f.MessageP99 }, "%.3f"},
 	{"many: processor time of a message", "µs", func(f *figures) *float64 { return &f.MessageUS }, "%.2f"},
 	{"many: messages", "/s", func(f *figures) *float64 { return &f.Messages }, "%.0f"},
+	{"many: others use of the server's core", "%", func(f *figures) *float64 { return &f.OthersPart }, "%.0f"},
 }
 
 // newReport takes the medians of the rounds; there may be no stubs.
