@@ -80,6 +80,7 @@ func (a *account) lists() Lists {
 	for _, g := range a.groups {
 		ls.Groups = append(ls.Groups, Group(g))
 	}
+	ls.Contacts = make([]Contact, 0, len(a.contacts))
 	for c := range a.sorted() {
 		ls.Contacts = append(ls.Contacts, Contact{Person: a.show(c), Lists: List(c.Lists), Groups: slices.Clone(c.Groups), GUID: c.GUID, Properties: a.propertiesOf(c)})
 	}

@@ -33,7 +33,7 @@ func (s *Seat) Send(m im.Message, ack func(error)) {
 		if o == s {
 			continue
 		}
-		s.acct.talkedTo(o.acct)
+		s.acct.talkedTo(o.acct, m.At)
 		if m.Speaks() {
 			o.take(ev, s.acct)
 		} else {
@@ -100,7 +100,7 @@ func (s *Seat) take(said im.Event, from *account) {
 func (h *Hub) sayTo(g guest, from *Seat, m im.Message, all *tally) {
 	m.Raw = nil
 	m.ID, m.Conv = newID(), g.c.ID
-	g.owner.talked(g.c)
+	g.owner.talked(g.c, m.At)
 	if g.c.Net == "" {
 		if o := h.accounts[g.c.ID]; o != nil {
 			m.ID, m.Conv, m.From = "", from.acct.key, from.acct.addr()

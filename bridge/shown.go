@@ -167,9 +167,9 @@ func (s *Session) sayHidden() {
 // the disk has more to do than that.
 const talkedStep = 60 * 60
 
-// talked remembers that the account and c talked. The lock is held.
-func (a *account) talked(c *contact) {
-	if now := time.Now().Unix(); now-c.Talked >= talkedStep {
+// talked remembers that the account and c talk now. The lock is held.
+func (a *account) talked(c *contact, at time.Time) {
+	if now := at.Unix(); now-c.Talked >= talkedStep {
 		c.Talked = now - now%talkedStep
 		if c.Lists != 0 {
 			a.write(c)
@@ -178,11 +178,11 @@ func (a *account) talked(c *contact) {
 }
 
 // talkedTo is talked for two accounts of this box.
-func (a *account) talkedTo(o *account) {
+func (a *account) talkedTo(o *account, at time.Time) {
 	if c := a.contacts[o.addr()]; c != nil {
-		a.talked(c)
+		a.talked(c, at)
 	}
 	if c := o.contacts[a.addr()]; c != nil {
-		o.talked(c)
+		o.talked(c, at)
 	}
 }

@@ -70,4 +70,12 @@ func (h *Hub) display(ev im.Event) {
 
 // said shows the displays that there was a message, and nothing of it. The lock
 // is held.
-func (h *Hub) said(m im.Message) { h.display(im.Message{Kind: m.Kind}) }
+func (h *Hub) said(m im.Message) { h.display(spoken[m.Kind]) }
+
+// spoken is all that displays are told of a message, made once.
+var spoken = [...]im.Event{
+	im.Text:   im.Message{Kind: im.Text},
+	im.Emote:  im.Message{Kind: im.Emote},
+	im.Notice: im.Message{Kind: im.Notice},
+	im.Nudge:  im.Message{Kind: im.Nudge},
+}

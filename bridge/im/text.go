@@ -11,7 +11,7 @@ import (
 // Every text passes through here on its way in and out of a network and of an MSN
 // client, so that no one's text can end another's stream.
 func Plain(s string) string {
-	if !strings.ContainsFunc(s, unfit) {
+	if printable(s) || !strings.ContainsFunc(s, unfit) {
 		return s
 	}
 	s = lineEnds.Replace(strings.ToValidUTF8(s, string(utf8.RuneError)))
@@ -27,6 +27,9 @@ func Plain(s string) string {
 // groups. Blanks of any kind become one space each, and what turns the direction
 // of writing goes: it would reach beyond the name (Unicode UAX 9, 2.1 to 2.4).
 func OneLine(s string) string {
+	if printable(s) {
+		return strings.TrimSpace(s)
+	}
 	return strings.TrimSpace(strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n', r == '\t', r == '\u2028', r == '\u2029':
@@ -36,6 +39,16 @@ func OneLine(s string) string {
 		}
 		return r
 	}, Plain(s)))
+}
+
+// printable tells quickly of most texts that nothing is wrong with them.
+func printable(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")

@@ -113,7 +113,8 @@ func (p pair) say(messages int, room, deaf <-chan struct{}, sent []time.Time) er
 		case <-deaf:
 			return nil
 		}
-		out = appendMessage(out[:0], n)
+		p.from.trid++ // the gateway takes the same bytes for the same request
+		out = appendMessage(out[:0], p.from.trid, n)
 		sent[n] = time.Now()
 		if err := p.from.write(out); err != nil {
 			return err
@@ -122,9 +123,9 @@ func (p pair) say(messages int, room, deaf <-chan struct{}, sent []time.Time) er
 	return nil
 }
 
-func appendMessage(b []byte, n int) []byte {
+func appendMessage(b []byte, trid, n int) []byte {
 	b = append(b, "MSG "...)
-	b = strconv.AppendInt(b, int64(n+1), 10)
+	b = strconv.AppendInt(b, int64(trid), 10)
 	b = append(b, " N "...)
 	b = strconv.AppendInt(b, int64(len(before)+text), 10)
 	b = append(append(b, "\r\n"...), before...)

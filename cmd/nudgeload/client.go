@@ -25,13 +25,16 @@ type client struct {
 	r      *bufio.Reader
 	out    []byte
 	trid   int
+	polls  bool // there is no answer to PNG then
 }
 
 // place is where the server under test answers.
 type place struct {
 	msn   string // host:port
+	http  string
 	https string
 	dial  func(addr string) (net.Conn, error) // to a notification server or switchboard
+	polls bool                                // dial goes over the gateway
 }
 
 // direct connects by TCP.
@@ -42,7 +45,7 @@ func (p place) connect(addr string, number int) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &client{number: number, handle: crowd{}.handle(number), nc: nc, r: bufio.NewReaderSize(nc, 4<<10)}, nil
+	return &client{number: number, handle: crowd{}.handle(number), nc: nc, r: bufio.NewReaderSize(nc, 4<<10), polls: p.polls}, nil
 }
 
 // say sends a command with the next transaction id.
@@ -111,6 +114,10 @@ func (c *client) ask(verb, args string) ([]string, error) {
 
 // ping returns when everything that was sent before has been answered.
 func (c *client) ping() error {
+	if c.polls {
+		_, err := c.ask("URL", "INBOX")
+		return err
+	}
 	if err := c.write([]byte("PNG\r\n")); err != nil {
 		return err
 	}

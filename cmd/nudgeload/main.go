@@ -42,6 +42,7 @@ type cli struct {
 	Stub     bool          `help:"Be the stub, until interrupted."`
 	Nudge    string        `placeholder:"FILE" help:"The binary to measure."`
 	MSNP     int           `name:"msnp" default:"7" placeholder:"N" help:"Protocol version, 2 to 12; from 8 sign-ins use TLS. Default ${default}."`
+	Gateway  bool          `help:"Clients come over HTTP and poll, as from behind a proxy. There is no stub of that."`
 	Clients  int           `default:"1000" help:"How many sign in. Default ${default}."`
 	Contacts []int         `default:"1,20" help:"Contacts of each; several are measured one after the other. Default ${default}."`
 	AtOnce   int           `default:"16" help:"Sign-ins at a time. Default ${default}."`
@@ -140,7 +141,7 @@ func (c cli) withContacts(ctx context.Context, contacts int) (report, error) {
 	}
 	defer os.RemoveAll(data)
 	r := run{
-		crowd: crowd{c.Clients, contacts}, version: versions[c.MSNP], nudge: c.Nudge, data: data,
+		crowd: crowd{c.Clients, contacts}, version: versions[c.MSNP], nudge: c.Nudge, data: data, gateway: c.Gateway,
 		atOnce: c.AtOnce, pairs: c.Pairs, flight: c.Flight, talk: c.Messages, changes: c.Changes, rest: c.Rest,
 	}
 	if err := r.prepare(ctx); err != nil {
@@ -148,12 +149,15 @@ func (c cli) withContacts(ctx context.Context, contacts int) (report, error) {
 	}
 	var stubs, nudges []figures
 	for range c.Rounds {
-		f, err := r.round(ctx, r.startStub)
-		if err != nil {
-			return report{}, fmt.Errorf("stub: %w", err)
+		if !r.gateway {
+			f, err := r.round(ctx, r.startStub)
+			if err != nil {
+				return report{}, fmt.Errorf("stub: %w", err)
+			}
+			stubs = append(stubs, f)
 		}
-		stubs = append(stubs, f)
-		if f, err = r.round(ctx, r.startNudge); err != nil {
+		f, err := r.round(ctx, r.startNudge)
+		if err != nil {
 			return report{}, fmt.Errorf("nudge: %w", err)
 		}
 		nudges = append(nudges, f)

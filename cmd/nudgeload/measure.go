@@ -20,6 +20,7 @@ import (
 type figures struct {
 	IdleMB       float64 // memory without a client
 	ClientKB     float64 // memory for each client that is on line and silent
+	RestUS       float64 // processor time of such a client in a second, in µs
 	LoginUS      float64 // processor time of a sign-in, in µs
 	Logins       float64 // sign-ins a second
 	LoginMS      float64 // how long a sign-in takes: median
@@ -30,6 +31,7 @@ type figures struct {
 	MessageMS    float64 // from a sender's write to the receiver's read, one at a time: median
 	MessageP99   float64
 	MessageOneUS float64 // processor time of a message then, in µs
+	OthersPart   float64 // of the server's core, in percent, while many messages are on their way
 }
 
 // run is what a measurement is made of.
@@ -37,6 +39,7 @@ type run struct {
 	crowd
 	version version
 	nudge   string // binary
+	gateway bool   // clients come over HTTP
 	data    string // folder with the accounts
 	atOnce  int    // sign-ins
 	pairs   int
@@ -79,7 +82,11 @@ func (r run) prepare(ctx context.Context) error {
 // startNudge and startStub are the two servers.
 func (r run) startNudge(ctx context.Context) (*process, error) {
 	const anyPort = "127.0.0.1:0"
-	return startProcess(ctx, r.nudge, "serve", "--data", r.data, "--msn", anyPort, "--http", anyPort, "--https", anyPort, "--names", "off", "--log", "warn")
+	p, err := startProcess(ctx, r.nudge, "serve", "--data", r.data, "--msn", anyPort, "--http", anyPort, "--https", anyPort, "--names", "off", "--log", "warn")
+	if err == nil && r.gateway {
+		p.dial, p.polls = overHTTP(p.http), true
+	}
+	return p, err
 }
 
 func (r run) startStub(ctx context.Context) (*process, error) {
@@ -124,6 +131,12 @@ func (r run) round(ctx context.Context, start func(context.Context) (*process, e
 		return f, err
 	}
 	f.ClientKB = (full - idle) / float64(r.size)
+	const while = 2 * time.Second
+	var used time.Duration
+	if err := p.spent(&used, func() error { time.Sleep(while); return nil }); err != nil {
+		return f, err
+	}
+	f.RestUS = us(used, r.size) / while.Seconds()
 	runtime.GC() // ours, not in the middle of what follows
 	took, err := presence(on, r.crowd, r.version, r.changes)
 	if err != nil {
@@ -203,9 +216,11 @@ func (r run) chats(p *process, on []*client, f *figures) error {
 	}
 	f.MessageOneUS = us(used, single.messages)
 	f.MessageMS, f.MessageP99 = ms(single.took, 50), ms(single.took, 99)
-	err = p.spent(&used, func() (err error) {
-		many, err = talk(pairs, r.talk, r.flight)
-		return err
+	f.OthersPart, err = p.others(func() error {
+		return p.spent(&used, func() (err error) {
+			many, err = talk(pairs, r.talk, r.flight)
+			return err
+		})
 	})
 	f.MessageUS = us(used, many.messages)
 	f.Messages = float64(many.messages) / many.wall.Seconds()

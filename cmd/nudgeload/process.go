@@ -42,6 +42,8 @@ func startProcess(ctx context.Context, path string, args ...string) (*process, e
 		switch f := append(strings.Fields(lines.Text()), "", ""); f[0] {
 		case "msn":
 			p.msn = f[1]
+		case "http":
+			p.http = f[1]
 		case "https":
 			p.https = f[1]
 		}
@@ -115,6 +117,44 @@ func (p *process) cpu() (time.Duration, error) {
 	return time.Duration(t.Nano()), err
 }
 
+// others is how much of its core the server does not use while do runs but
+// somebody else does, in percent: what depends on the clock is worth less then.
+func (p *process) others(do func() error) (float64, error) {
+	var used time.Duration
+	began := time.Now()
+	before, err := coreBusy()
+	if err != nil {
+		return 0, err
+	}
+	if err := p.spent(&used, do); err != nil {
+		return 0, err
+	}
+	after, err := coreBusy()
+	return max(0, 100*float64(after-before-used)/float64(time.Since(began))), err
+}
+
+// coreBusy is how long the first core has not been idle.
+func coreBusy() (time.Duration, error) {
+	stat, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	_, line, _ := strings.Cut(string(stat), "\ncpu0 ")
+	line, _, _ = strings.Cut(line, "\n")
+	const tick, idle, wait, guest = time.Second / 100, 3, 4, 8
+	var ticks int64
+	for i, word := range strings.Fields(line) {
+		n, err := strconv.ParseInt(word, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("/proc/stat: %w", err)
+		}
+		if i != idle && i != wait && i < guest { // guests are in user already
+			ticks += n
+		}
+	}
+	return time.Duration(ticks) * tick, nil
+}
+
 // rss is the memory the server holds, in kB.
 func (p *process) rss() (float64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
@@ -130,9 +170,14 @@ func (p *process) rss() (float64, error) {
 }
 
 // settled waits until the server has done next to nothing for so long. What it
-// does seldom and then only for a moment may fall into that time.
+// does seldom and then only for a moment may fall into that time, and what clients
+// that poll make it do.
 func (p *process) settled(quiet time.Duration) error {
-	const look, little = 50 * time.Millisecond, time.Millisecond
+	const look = 50 * time.Millisecond
+	little := time.Millisecond
+	if p.polls {
+		little = 10 * time.Millisecond
+	}
 	last, err := p.cpu()
 	still, end := time.Duration(0), time.Now().Add(patience+quiet)
 	for still < quiet && err == nil {

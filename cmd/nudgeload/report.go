@@ -11,6 +11,7 @@ import (
 // report is what came of all rounds with one size of lists.
 type report struct {
 	Version  string
+	Gateway  bool // clients came over HTTP, and there was no stub
 	Clients  int
 	Contacts int
 	Rounds   int
@@ -30,6 +31,7 @@ type row struct {
 var rows = []row{
 	{"memory without clients", "MB", func(f *figures) *float64 { return &f.IdleMB }, "%.1f"},
 	{"memory per silent client", "kB", func(f *figures) *float64 { return &f.ClientKB }, "%.1f"},
+	{"processor time of one in a second", "µs", func(f *figures) *float64 { return &f.RestUS }, "%.1f"},
 	{"processor time per sign-in", "µs", func(f *figures) *float64 { return &f.LoginUS }, "%.0f"},
 	{"sign-ins", "/s", func(f *figures) *float64 { return &f.Logins }, "%.0f"},
 	{"sign-in takes, median", "ms", func(f *figures) *float64 { return &f.LoginMS }, "%.2f"},
@@ -40,18 +42,22 @@ var rows = []row{
 	{"one message at a time: p99", "ms", func(f *figures) *float64 { return &f.MessageP99 }, "%.3f"},
 	{"many: processor time of a message", "µs", func(f *figures) *float64 { return &f.MessageUS }, "%.2f"},
 	{"many: messages", "/s", func(f *figures) *float64 { return &f.Messages }, "%.0f"},
+	{"many: others use of the server's core", "%", func(f *figures) *float64 { return &f.OthersPart }, "%.0f"},
 }
 
-// newReport takes the medians of the rounds.
+// newReport takes the medians of the rounds; there may be no stubs.
 func newReport(r run, stubs, nudges []figures) report {
-	rep := report{Version: r.version.name, Clients: r.size, Contacts: r.contacts, Rounds: len(stubs)}
+	rep := report{Version: r.version.name, Gateway: r.gateway, Clients: r.size, Contacts: r.contacts, Rounds: len(nudges)}
 	for _, row := range rows {
 		var stub, nudge, ratio []float64
-		for i := range stubs {
-			s, n := *row.of(&stubs[i]), *row.of(&nudges[i])
-			stub, nudge = append(stub, s), append(nudge, n)
-			if s != 0 {
-				ratio = append(ratio, n/s)
+		for i := range nudges {
+			n := *row.of(&nudges[i])
+			nudge = append(nudge, n)
+			if i < len(stubs) {
+				s := *row.of(&stubs[i])
+				if stub = append(stub, s); s != 0 {
+					ratio = append(ratio, n/s)
+				}
 			}
 		}
 		*row.of(&rep.Stub), *row.of(&rep.Nudge), *row.of(&rep.Ratio) = median(stub), median(nudge), median(ratio)
@@ -98,10 +104,18 @@ func (b budgets) check(rep *report, i int) {
 
 // print writes the table for people.
 func (rep report) print(out io.Writer) {
-	fmt.Fprintf(out, "%s, %d clients with %d contacts, median of %d\n", rep.Version, rep.Clients, rep.Contacts, rep.Rounds)
+	over := ""
+	if rep.Gateway {
+		over = " over HTTP"
+	}
+	fmt.Fprintf(out, "%s%s, %d clients with %d contacts, median of %d\n", rep.Version, over, rep.Clients, rep.Contacts, rep.Rounds)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "\tstub\tnudge\tratio\t")
 	for _, r := range rows {
+		if rep.Gateway {
+			fmt.Fprintf(w, "%s, %s\t–\t"+r.shape+"\t–\t\n", r.name, r.unit, *r.of(&rep.Nudge))
+			continue
+		}
 		fmt.Fprintf(w, "%s, %s\t"+r.shape+"\t"+r.shape+"\t%.2f\t\n", r.name, r.unit, *r.of(&rep.Stub), *r.of(&rep.Nudge), *r.of(&rep.Ratio))
 	}
 	w.Flush()

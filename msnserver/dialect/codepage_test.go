@@ -2,8 +2,6 @@ package dialect
 
 import (
 	"testing"
-
-	"nudge/bridge/im"
 )
 
 // TestCodePages reads what clients of other alphabets write: those that name the
@@ -28,8 +26,8 @@ func TestCodePages(t *testing.T) {
 		{plain + "a\x01b\x0bc\x1b[0m\r\nd\re\x7f\xff", "", "abc[0m\nd\neÿ"},
 		{"Content-Type: text/plain; charset=UTF-8\r\n\r\n\xef\xbf\xbe\xff\x00x", "", "\ufffdx"},
 	} {
-		ev, ok := Parse([]byte(c.payload), c.page)
-		if m, is := ev.(im.Message); !ok || !is || m.Text != c.want || string(m.Raw) != c.payload {
+		ear := Ear{Page: c.page}
+		if m, typing := ear.Read([]byte(c.payload)); typing || m.Text != c.want || string(m.Raw) != c.payload {
 			t.Errorf("%q with %q: %q, want %q", c.payload, c.page, m.Text, c.want)
 		}
 	}

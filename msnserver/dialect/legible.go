@@ -104,9 +104,9 @@ func inLetters(r rune) string {
 	return ":" + name + ":"
 }
 
-// dressed finds text that may need work.
+// dressed finds text that may need work; letters are below all of that.
 func dressed(r rune) bool {
-	return emoji(r) || regional(r) || r == textLook || r == pictured || r == keycap || tag(r)
+	return r >= keycap && (emoji(r) || regional(r) || r == textLook || r == pictured || r == keycap || tag(r))
 }
 
 // emoji tells whether r is a picture that no font of Windows 95 to XP has.

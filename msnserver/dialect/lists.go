@@ -8,11 +8,14 @@ import (
 	"nudge/msnserver/wire"
 )
 
-// blocks are the lists in the order in which they are handed out.
-var blocks = []struct {
+// block is one of the lists.
+type block struct {
 	name string
 	on   On
-}{{"FL", Forward}, {"AL", Allow}, {"BL", Block}, {"RL", Reverse}}
+}
+
+// blocks are the lists in the order in which they are handed out.
+var blocks = []block{{"FL", Forward}, {"AL", Allow}, {"BL", Block}, {"RL", Reverse}}
 
 // GroupZero is what the implicit group is called (MSNP.md B.6.3).
 const GroupZero = "Other Contacts"
@@ -92,9 +95,11 @@ func (d *Dialect) properties5(trid string, l Lists) (out []wire.Command) {
 
 // perList are all lists, one after the other, with the telephone numbers of the
 // people on the forward list.
-func (d *Dialect) perList(trid string, l Lists) (out []wire.Command) {
+func (d *Dialect) perList(trid string, l Lists) []wire.Command {
+	l = d.fit(l)
+	out := make([]wire.Command, 0, len(blocks)*(len(l.Contacts)+1))
 	for _, b := range blocks {
-		out = append(out, d.listBlock(trid, b.name, d.fit(l), b.on == Forward)...)
+		out = d.listBlock(out, trid, b, l, b.on == Forward)
 	}
 	return out
 }
@@ -136,27 +141,33 @@ func sync8(d *Dialect, trid string, l Lists) []wire.Command {
 // total, also for the explicit LST of a client (MSNP.md B.7). It is nil when
 // there is no list of that name.
 func (d *Dialect) ListBlock(trid, list string, l Lists) []wire.Command {
-	return d.listBlock(trid, list, d.fit(l), false)
+	for _, b := range blocks {
+		if b.name == list {
+			return d.listBlock(nil, trid, b, d.fit(l), false)
+		}
+	}
+	return nil
 }
 
-func (d *Dialect) listBlock(trid, list string, l Lists, phones bool) (out []wire.Command) {
-	i := slices.IndexFunc(blocks, func(b struct {
-		name string
-		on   On
-	}) bool {
-		return b.name == list
-	})
-	if i < 0 {
-		return nil
+// listBlock appends one list to out, with telephone numbers or without.
+func (d *Dialect) listBlock(out []wire.Command, trid string, b block, l Lists, phones bool) []wire.Command {
+	n, of := 0, 0
+	for _, c := range l.Contacts {
+		if c.On&b.on != 0 {
+			of++
+		}
 	}
-	cs := slices.DeleteFunc(slices.Clone(l.Contacts), func(c Contact) bool { return c.On&blocks[i].on == 0 })
-	version, total := number(l.Version), number(len(cs))
-	if len(cs) == 0 {
-		return []wire.Command{wire.Line("LST", trid, list, version, "0", "0")}
+	version, total := number(l.Version), number(of)
+	if of == 0 {
+		return append(out, wire.Line("LST", trid, b.name, version, "0", "0"))
 	}
-	for n, c := range cs {
-		args := []string{trid, list, version, number(n + 1), total, d.Handle(c.Addr), d.name(c.Person)}
-		if d.Groups == Numbered && blocks[i].on == Forward {
+	for _, c := range l.Contacts {
+		if c.On&b.on == 0 {
+			continue
+		}
+		n++
+		args := append(make([]string, 0, 8), trid, b.name, version, number(n), total, d.Handle(c.Addr), d.name(c.Person))
+		if d.Groups == Numbered && b.on == Forward {
 			args = append(args, groupIDs(c))
 		}
 		out = append(out, wire.Line("LST", args...))

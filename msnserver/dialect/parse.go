@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"bytes"
 	"strings"
 	"unicode/utf8"
 
@@ -9,22 +10,36 @@ import (
 	"nudge/msnserver/wire"
 )
 
-// Parse reads the payload of a client's MSG: an im.Typing, or an im.Message
-// whose Raw is the payload itself. What means nothing to a network (pictures,
-// invitations, capabilities) is a message with Raw alone. ok is false for a
-// payload that is no message at all. page is the encoding of a client that names
-// none, "" for Western European.
-func Parse(payload []byte, page string) (ev im.Event, ok bool) {
-	m, ok := wire.ParseMessage(payload)
-	if !ok {
-		return nil, false
+// Ear understands what one client says. It belongs to one goroutine.
+//
+// A client puts the same header before all its words until its user takes
+// another font, so what the last one meant is kept.
+type Ear struct {
+	Page string // the encoding of a client that names none, "" for Western European
+
+	head []byte // of the last words, with the empty line
+	last manner
+}
+
+// manner is how words are written.
+type manner struct {
+	charset, page string // see decode
+	style         im.Style
+}
+
+// Read reads the payload of a client's MSG: a note that its user is typing, or a
+// message whose Raw is the payload itself. What means nothing to a network
+// (pictures, invitations, capabilities, or no message at all) has Raw alone.
+func (e *Ear) Read(payload []byte) (msg im.Message, typing bool) {
+	msg.Raw = payload
+	if body, same := bytes.CutPrefix(payload, e.head); same && len(e.head) > 0 {
+		e.last.words(body, &msg)
+		return msg, false
 	}
-	msg := im.Message{Raw: payload}
+	m, _ := wire.ParseMessage(payload)
 	switch m.Type() {
 	case "text/x-msmsgscontrol":
-		if m.Get("TypingUser") != "" {
-			return im.Typing{On: true}, true
-		}
+		return msg, m.Get("TypingUser") != ""
 	case "text/x-msnmsgr-datacast":
 		datacast(m, &msg)
 	case "application/x-ms-ink", "image/gif":
@@ -32,13 +47,22 @@ func Parse(payload []byte, page string) (ev im.Event, ok bool) {
 	case "application/x-msnmsgrp2p", "text/x-msmsgsinvite":
 		msg.Offer = offer(m)
 	case "text/plain":
-		msg.Text = im.Plain(decode(m.Body, m.Param("Content-Type", "charset"), fontPage(m.Param(formatField, "CS"), page)))
-		msg.Style = style(m)
-		if act, found := strings.CutPrefix(msg.Text, "/me "); found {
-			msg.Kind, msg.Text = im.Emote, act
+		e.last = manner{m.Param("Content-Type", "charset"), fontPage(m.Param(formatField, "CS"), e.Page), style(m)}
+		e.head = nil
+		if m.Body != nil { // there is an empty line
+			e.head = bytes.Clone(payload[:len(payload)-len(m.Body)])
 		}
+		e.last.words(m.Body, &msg)
 	}
-	return msg, true
+	return msg, false
+}
+
+// words reads text.
+func (w *manner) words(body []byte, msg *im.Message) {
+	msg.Text, msg.Style = im.Plain(decode(body, w.charset, w.page)), w.style
+	if act, found := strings.CutPrefix(msg.Text, "/me "); found {
+		msg.Kind, msg.Text = im.Emote, act
+	}
 }
 
 // datacast reads what is sent beside words (MSNP.md D.3): a nudge, or what

@@ -16,6 +16,7 @@ func (s *Session) lists() dialect.Lists {
 	for _, g := range from.Groups {
 		l.Groups = append(l.Groups, dialect.Group(g))
 	}
+	l.Contacts = make([]dialect.Contact, 0, len(from.Contacts))
 	for _, c := range from.Contacts {
 		l.Contacts = append(l.Contacts, dialect.Contact{Person: c.Person, On: dialect.On(c.Lists), Groups: c.Groups, GUID: c.GUID, Properties: c.Properties})
 	}

@@ -31,18 +31,24 @@ type Seat struct {
 	*conn.Conn
 	hub  *bridge.Hub
 	seat *bridge.Seat // reader's
-	page string       // reader's: in which the client writes when it does not say
+	ear  dialect.Ear  // reader's
 
-	made  time.Time          // the seat
-	said  atomic.Int64       // when anybody said something last, in ns since then
-	idle  *time.Timer        // hangs up on a silent conversation
-	quiet atomic.Bool        // it did
-	names map[im.Addr]string // of those who are or were here, as they joined
+	made  time.Time            // the seat
+	said  atomic.Int64         // when anybody said something last, in ns since then
+	idle  *time.Timer          // hangs up on a silent conversation
+	quiet atomic.Bool          // it did
+	known map[im.Addr]*speaker // who is or was here
+}
+
+// speaker is somebody under the name he joined with.
+type speaker struct {
+	im.Person
+	says wire.Command // what he says, but for the words: written once
 }
 
 // New makes a seat on c.
 func New(c *conn.Conn, hub *bridge.Hub) *Seat {
-	s := &Seat{Conn: c, hub: hub, made: time.Now(), names: map[im.Addr]string{}}
+	s := &Seat{Conn: c, hub: hub, made: time.Now(), known: map[im.Addr]*speaker{}}
 	s.idle = time.AfterFunc(IdleTime, s.lookIdle)
 	return s
 }
@@ -104,7 +110,7 @@ func (s *Seat) ans(cmd wire.Command) error {
 	}
 	seat, err := s.hub.Answer(cookie, handle, uint32(id), s, func(_ im.Person, present []im.Membership) {
 		for i, m := range present {
-			s.names[m.Who.Addr] = m.Who.Name
+			s.meet(d, m.Who)
 			s.Send(d.Present(d, trid, i+1, len(present), m))
 		}
 		s.Send(wire.Line("ANS", trid, "OK"))
@@ -134,7 +140,7 @@ func (s *Seat) seated(seat *bridge.Seat, trid string, err error) error {
 	if err != nil {
 		return s.refuse(trid, err)
 	}
-	s.seat, s.page = seat, seat.CodePage()
+	s.seat, s.ear.Page = seat, seat.CodePage()
 	s.SignedIn()
 	return nil
 }
@@ -179,17 +185,13 @@ func (s *Seat) msg(cmd wire.Command) error {
 		done(bridge.ErrAlone) // an empty MSG is poison to some clients
 		return nil
 	}
-	ev, ok := dialect.Parse(cmd.Payload, s.page)
-	if !ok {
-		ev = im.Message{Raw: cmd.Payload}
-	}
-	switch ev := ev.(type) {
-	case im.Typing:
+	m, typing := s.ear.Read(cmd.Payload)
+	if typing {
 		s.seat.Typing(cmd.Payload)
 		done(nil)
-	case im.Message:
-		s.seat.Send(ev, done)
+		return nil
 	}
+	s.seat.Send(m, done)
 	return nil
 }
 
@@ -218,7 +220,7 @@ func (s *Seat) Deliver(ev im.Event, settle func(bool)) {
 	switch ev := ev.(type) {
 	case im.Membership:
 		if ev.Joined {
-			s.names[ev.Who.Addr] = ev.Who.Name
+			s.meet(d, ev.Who)
 			s.Send(d.Joined(d, ev))
 		} else {
 			s.Send(d.Gone(ev.Who, ev.Idle))
@@ -227,7 +229,7 @@ func (s *Seat) Deliver(ev im.Event, settle func(bool)) {
 		s.say(d, ev, settle)
 	case im.Typing:
 		if ev.On {
-			s.Send(d.Said(s.person(ev.Who), dialect.TypingNote(d.Handle(ev.Who))))
+			s.Send(s.speaker(d, ev.Who).words(dialect.TypingNote(d.Handle(ev.Who))))
 		}
 	}
 }
@@ -235,20 +237,36 @@ func (s *Seat) Deliver(ev im.Event, settle func(bool)) {
 // say queues a message, in the box's time zone, as one delivery.
 func (s *Seat) say(d *dialect.Dialect, m im.Message, settle func(bool)) {
 	s.alive()
-	who := s.person(m.From)
+	who := s.speaker(d, m.From)
 	m.At = m.At.Local()
 	cmds := make([]wire.Command, 0, 1)
 	for _, payload := range d.Render(m, who.Name) {
-		cmds = append(cmds, d.Said(who, payload))
+		cmds = append(cmds, who.words(payload))
 	}
 	s.SendSettled(settle, cmds...)
 }
 
-// person is who a message is from, under the name he joined with.
-func (s *Seat) person(a im.Addr) im.Person {
-	name := s.names[a]
-	if name == "" {
-		name, _, _ = strings.Cut(a.ID, "@")
+// meet notes somebody under the name he joins with.
+func (s *Seat) meet(d *dialect.Dialect, who im.Person) *speaker {
+	if who.Name == "" {
+		who.Name, _, _ = strings.Cut(who.ID, "@")
 	}
-	return im.Person{Addr: a, Name: name}
+	p := &speaker{who, d.Said(who, nil)}
+	s.known[who.Addr] = p
+	return p
+}
+
+// speaker is who a message is from.
+func (s *Seat) speaker(d *dialect.Dialect, a im.Addr) *speaker {
+	if p := s.known[a]; p != nil {
+		return p
+	}
+	return s.meet(d, im.Person{Addr: a})
+}
+
+// words is one message of his.
+func (p *speaker) words(payload []byte) wire.Command {
+	cmd := p.says
+	cmd.Payload = payload
+	return cmd
 }
