@@ -314,6 +314,7 @@ func (l *link) resolve(ctx context.Context) (events []im.Event, read []olm.Waiti
 				continue // the placeholder says all there is to say
 			}
 			if m, ok := convert(inner, l.scene(w.Room, inner)); ok {
+				l.track.said(inner.ID, m.Text)
 				m.ID, m.Rel = "key:"+m.ID, im.Rel{Kind: im.Resolve, To: m.ID}
 				events = append(events, m)
 			}

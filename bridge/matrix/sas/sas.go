@@ -31,8 +31,8 @@ const (
 // Commitment binds the device that accepts to its key before it sees the other's:
 // start is the content of m.key.verification.start as it came.
 func Commitment(key *ecdh.PublicKey, start json.RawMessage) (string, error) {
-	canonical, err := canonicaljson.CanonicalJSON(start)
-	if err != nil {
+	canonical := slices.Clone(start)
+	if err := canonicaljson.Canonicalize(&canonical); err != nil {
 		return "", err
 	}
 	h := sha256.Sum256(append([]byte(Text(key)), canonical...))
