@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"context"
-	"errors"
 	"iter"
 	"slices"
 
@@ -84,12 +83,6 @@ func (h *host) Unseal(user im.Addr, sealed []byte) ([]byte, error) {
 }
 
 func (h *host) sealing(user im.Addr) string { return "kv " + canonical(user.ID) + " " + h.net }
-
-// ErrNobodyAsks is what Ask returns: there is no page yet that could put a
-// question.
-var ErrNobodyAsks = errors.New("this build can't ask the user yet")
-
-func (h *host) Ask(context.Context, im.Addr, im.Prompt) (string, error) { return "", ErrNobodyAsks }
 
 func (h *host) Setting(user im.Addr, key string) string {
 	h.hub.mu.Lock()

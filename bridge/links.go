@@ -21,7 +21,8 @@ type LinkInfo struct {
 	State        im.State
 	Text         string // for a person, with what to do next
 	Since        time.Time
-	Waiting      int // messages and edits that the network has not confirmed
+	Waiting      int       // messages and edits that the network has not confirmed
+	Question     im.Prompt // that the link asks now, zero none
 }
 
 // Networks lists the networks a link can be made to.
@@ -224,8 +225,12 @@ func (h *Hub) Links(handle string) []LinkInfo {
 }
 
 func (p *port) info(account string) LinkInfo {
-	return LinkInfo{
+	l := LinkInfo{
 		Account: account, Net: p.net, Fields: p.rec.Fields, Settings: p.rec.Settings,
 		State: p.state.State, Text: p.state.Text, Since: p.since, Waiting: len(p.sends),
 	}
+	if p.question != nil {
+		l.Question = p.question.Prompt
+	}
+	return l
 }

@@ -19,29 +19,30 @@ import (
 // order, recent, unsettled and settles. One goroutine (run) connects, one tells
 // the network what was settled; a lane has one while it has something to carry.
 type port struct {
-	hub     *Hub
-	net     string
-	user    string // canonical handle, "" for a shared link
-	rec     store.Link
-	state   im.LinkState
-	link    im.Link // nil while there is none
-	up      bool    // caught up: events may go out
-	stuck   bool    // lost in a way that trying again does not mend
-	since   time.Time
-	lanes   map[string]*lane
-	slots   chan struct{} // at most four lanes carry at once
-	sends   []*send       // not confirmed, in order
-	sent    []*send       // the last few that were, for failures that come late
-	seq     uint64
-	mark    []byte       // the newest on disk
-	writing int          // batches on their way to the disk
-	broken  *atomic.Bool // of this connection: a batch could not be written
-	grace   *time.Timer
-	running bool
-	cancel  context.CancelFunc
-	done    chan struct{}
-	kick    chan struct{} // dial now
-	moved   chan struct{} // closed when state changes; nil when nobody waits
+	hub      *Hub
+	net      string
+	user     string // canonical handle, "" for a shared link
+	rec      store.Link
+	state    im.LinkState
+	link     im.Link   // nil while there is none
+	question *question // that the link asks now
+	up       bool      // caught up: events may go out
+	stuck    bool      // lost in a way that trying again does not mend
+	since    time.Time
+	lanes    map[string]*lane
+	slots    chan struct{} // at most four lanes carry at once
+	sends    []*send       // not confirmed, in order
+	sent     []*send       // the last few that were, for failures that come late
+	seq      uint64
+	mark     []byte       // the newest on disk
+	writing  int          // batches on their way to the disk
+	broken   *atomic.Bool // of this connection: a batch could not be written
+	grace    *time.Timer
+	running  bool
+	cancel   context.CancelFunc
+	done     chan struct{}
+	kick     chan struct{} // dial now
+	moved    chan struct{} // closed when state changes; nil when nobody waits
 
 	order     sync.Mutex // batches enter one after the other
 	recent    recent

@@ -55,6 +55,9 @@ type Actions interface {
 	Remove(ctx context.Context, account, contact string) error
 	Block(ctx context.Context, account, contact string) error
 	Unblock(ctx context.Context, account, contact string) error
+	// Answer answers the question that one of the account's links asks, never one
+	// about a secret.
+	Answer(ctx context.Context, account, answer string) error
 	// LinkPage makes a page on which the account can be linked to a network,
 	// once and for a few minutes; "" when this build has no such pages.
 	LinkPage(ctx context.Context, account string) (url string, err error)

@@ -50,6 +50,12 @@ func (box) Unblock(ctx context.Context, _, who string) error {
 	}
 	return ctx.Err()
 }
+func (box) Answer(_ context.Context, _, answer string) error {
+	if answer == "no" {
+		return errors.New("nothing is asked now")
+	}
+	return nil
+}
 func (b box) LinkPage(context.Context, string) (string, error) { return b.page, nil }
 
 func TestConformance(t *testing.T) {
@@ -105,6 +111,9 @@ func TestTalk(t *testing.T) {
 		{box{}, "remove bob@example.org", "bob@example.org is off your list"},
 		{box{}, "block bob@example.org", "The list is full."},
 		{box{}, "unblock bob@example.org", "no longer blocked"},
+		{box{}, "Yes!", "I pass it on"},
+		{box{}, "yes I like it", "“yes” alone"},
+		{box{}, "no", "Nothing is asked now."},
 		{box{}, "link", "nudge link add alice@hotmail.com matrix"},
 		{page, "link matrix", "http://nudge.local/l/7f3a"},
 		{page, "my password does not work", "http://nudge.local/l/7f3a"},

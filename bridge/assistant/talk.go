@@ -27,6 +27,8 @@ var commands = []command{
 	{[]string{"add", "invite", "befriend"}, "bob@example.org", "put somebody on your list", add},
 	{[]string{"remove", "delete"}, "bob@example.org", "take somebody off it", edit(Actions.Remove, "%s is off your list.")},
 	{[]string{"block", "ignore"}, "bob@example.org", "not be seen by, or hear from, somebody", edit(Actions.Block, "%s is blocked: you are offline there, and nothing from there reaches you.")},
+	{[]string{"yes"}, "", "say yes to what a network asks through me", answer("yes")},
+	{[]string{"no"}, "", "say no to it", answer("no")},
 	{[]string{"unblock", "unignore"}, "bob@example.org", "undo that", edit(Actions.Unblock, "%s is no longer blocked.")},
 }
 
@@ -126,6 +128,16 @@ func add(ctx context.Context, a Actions, account, who string) (string, error) {
 		return "", fmt.Errorf("that is a name, not an address; write for example “add %s@example.org”, or “find %s”", who, who)
 	}
 	return fmt.Sprintf("%s is on your list. You see each other once that is agreed to there.", who), a.Add(ctx, account, who)
+}
+
+// answer makes the run function of an answer to a network's question.
+func answer(text string) func(context.Context, Actions, string, string) (string, error) {
+	return func(ctx context.Context, a Actions, account, more string) (string, error) {
+		if more != "" {
+			return "", fmt.Errorf("please answer with “%s” alone if you mean it", text)
+		}
+		return "Thank you, I pass it on.", a.Answer(ctx, account, text)
+	}
 }
 
 // edit makes the run function of a change of the contact list.

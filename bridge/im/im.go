@@ -89,10 +89,12 @@ const (
 	Resolve
 )
 
-// Rel relates a message to the earlier one with network id To.
+// Rel relates a message to the earlier one with network id To. Quote is what that
+// one said, in a line and in short, where the network remembers it.
 type Rel struct {
-	Kind RelKind
-	To   string
+	Kind  RelKind
+	To    string
+	Quote string `json:",omitempty"`
 }
 
 // Kind is what sort of message it is.

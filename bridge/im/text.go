@@ -58,3 +58,12 @@ var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 func unfit(r rune) bool {
 	return unicode.IsControl(r) && r != '\n' && r != '\t' || r == utf8.RuneError || r == 0xfffe || r == 0xffff
 }
+
+// Short is s as one line of at most most characters.
+func Short(s string, most int) string {
+	r := []rune(OneLine(s))
+	if len(r) > most {
+		return strings.TrimSpace(string(r[:most-1])) + "…"
+	}
+	return string(r)
+}

@@ -28,6 +28,7 @@ type testHost struct {
 	kv       map[string][]byte
 	settings map[string]string
 	sends    []im.Unsettled
+	answer   func(im.Prompt) string // "" nobody
 }
 
 func newTestHost(t testing.TB) *testHost {
@@ -87,7 +88,13 @@ func flip(b []byte) []byte {
 	return b
 }
 
-func (h *testHost) Ask(context.Context, im.Addr, im.Prompt) (string, error) {
+func (h *testHost) Ask(_ context.Context, _ im.Addr, q im.Prompt) (string, error) {
+	if h.answer == nil {
+		return "", context.Canceled
+	}
+	if a := h.answer(q); a != "" {
+		return a, nil
+	}
 	return "", context.Canceled
 }
 

@@ -27,7 +27,8 @@
 // its own (the server has no encryption, or knows other keys for this device)
 // the link refuses to write into encrypted rooms. Keys that are older than what
 // the device did last, after a restore or on a card that was set back, are given
-// up before the link is up (life.go).
+// up before the link is up (life.go). The account vouches for the device by its
+// recovery key, or after another of its devices and the user compared emoji.
 //
 // # Goroutines
 //
@@ -35,8 +36,9 @@
 // one that reads /sync), the emitter (the only caller of Inbox.Accept, so that
 // order is one), the announcer (presence, typing and read markers, of which
 // only the latest counts) and the errands (joins and profile look-ups that
-// nothing waits for). Messages, edits, Find, Open and Upload run on the
-// caller's goroutine. memory has one mutex, never held across I/O.
+// nothing waits for). While another device of the account verifies this one there
+// is a fifth, which waits for the user. Messages, edits, Find, Open and Upload run
+// on the caller's goroutine. memory has one mutex, never held across I/O.
 //
 // # Caveats
 //

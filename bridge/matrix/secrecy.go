@@ -75,6 +75,7 @@ func (l *link) startKeys(ctx context.Context) error {
 	store := olm.Open(l.kv, key)
 	l.cli.Client = &http.Client{Transport: olm.Transport{Store: store, Next: l.http}, Timeout: l.cli.Client.Timeout}
 	l.olm = olm.New(l.cli, store)
+	l.olm.Verify = l.verify
 	return l.olm.Start(ctx)
 }
 
@@ -313,6 +314,7 @@ func (l *link) resolve(ctx context.Context) (events []im.Event, read []olm.Waiti
 				continue // the placeholder says all there is to say
 			}
 			if m, ok := convert(inner, l.scene(w.Room, inner)); ok {
+				l.track.said(inner.ID, m.Text)
 				m.ID, m.Rel = "key:"+m.ID, im.Rel{Kind: im.Resolve, To: m.ID}
 				events = append(events, m)
 			}
@@ -323,7 +325,12 @@ func (l *link) resolve(ctx context.Context) (events []im.Event, read []olm.Waiti
 
 // late hands over what could be read only now.
 func (l *link) late(ctx context.Context) error {
-	events, read, err := l.resolve(ctx)
+	var events []im.Event
+	var read []olm.Waiting
+	err := l.olm.Alone(ctx, func() (err error) {
+		events, read, err = l.resolve(ctx)
+		return err
+	})
 	if err == nil {
 		err = l.olm.Flush(ctx)
 	}

@@ -41,6 +41,7 @@ func (l *link) send(ctx context.Context, m im.Message) error {
 	}
 	l.track.saw(sent, r, m.Rel.Kind == im.React)
 	l.track.named(m.ID, sent)
+	l.track.said(sent, m.Text)
 	receipt, ok := l.settle(m.ID)
 	if !ok {
 		return nil // its echo was faster

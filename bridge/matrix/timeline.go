@@ -142,7 +142,25 @@ func (l *link) message(ctx context.Context, r id.RoomID, e *evt, old bool) (im.E
 	if ok && m.Rel.Kind == im.Retract && l.track.reaction(id.EventID(m.Rel.To)) {
 		return nil, false, nil // taking back a reaction is not worth a line
 	}
+	if ok {
+		l.relate(&m)
+	}
 	return m, ok, nil
+}
+
+// relate adds what the message said that m refers to, and remembers what m says.
+func (l *link) relate(m *im.Message) {
+	switch to := id.EventID(m.Rel.To); m.Rel.Kind {
+	case im.NoRel:
+		l.track.said(id.EventID(m.ID), m.Text)
+	case im.Reply:
+		m.Rel.Quote = l.track.quote(to)
+		l.track.said(id.EventID(m.ID), m.Text)
+	case im.Edit:
+		l.track.said(to, m.Text)
+	case im.React, im.Retract:
+		m.Rel.Quote = l.track.quote(to)
+	}
 }
 
 // scene is what is known of the place an event happened in.

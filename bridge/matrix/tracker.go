@@ -26,10 +26,32 @@ type tracker struct {
 	outs    []string     // of sent, oldest first
 }
 
-// place is where an event was and whether it was a reaction.
+// place is where an event was, whether it was a reaction, and what it said in
+// short.
 type place struct {
 	room     id.RoomID
 	reaction bool
+	said     string
+}
+
+// maxQuote is how many characters of a message are remembered.
+const maxQuote = 60
+
+// said remembers what an event said, for those that refer to it.
+func (t *tracker) said(e id.EventID, text string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p, ok := t.where[e]; ok {
+		p.said = im.Short(text, maxQuote)
+		t.where[e] = p
+	}
+}
+
+// quote is what an event said, "" when it is not remembered.
+func (t *tracker) quote(e id.EventID) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.where[e].said
 }
 
 func newTracker() *tracker {
@@ -63,10 +85,12 @@ func (t *tracker) open() []string {
 func (t *tracker) saw(e id.EventID, r id.RoomID, reaction bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if _, known := t.where[e]; !known {
+	p, known := t.where[e]
+	if !known {
 		t.order = append(t.order, e)
 	}
-	t.where[e] = place{r, reaction}
+	p.room, p.reaction = r, reaction
+	t.where[e] = p
 	if len(t.order) > remembered {
 		delete(t.where, t.order[0])
 		t.order = t.order[1:]

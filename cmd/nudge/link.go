@@ -20,6 +20,7 @@ type linkCmd struct {
 	List   linkList   `cmd:"" help:"List the links."`
 	Show   linkShow   `cmd:"" help:"Show one link with its data and settings."`
 	Set    linkSet    `cmd:"" help:"Change a setting of a link."`
+	Answer linkAnswer `cmd:"" help:"Answer what a link asks."`
 	Test   linkTest   `cmd:"" help:"Connect a link now and say how it is."`
 	Remove linkRemove `cmd:"" help:"Remove a link with its contacts."`
 }
@@ -191,7 +192,11 @@ func (c linkList) Run(e *env) error {
 			}
 			fmt.Fprintln(w, "ACCOUNT\tNETWORK\tSTATE\tWAITING\tTEXT")
 			for _, l := range links {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\n", l.Account, l.Network, l.State, l.Waiting, l.Text)
+				text := l.Text
+				if l.Question != nil {
+					text = "asks something: nudge link show " + l.Account + " " + l.Network
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\n", l.Account, l.Network, l.State, l.Waiting, text)
 			}
 		})
 	})
@@ -224,6 +229,9 @@ func (c linkShow) Run(e *env) error {
 				fmt.Fprintf(w, "since\t%s\n", l.Since.Local().Format("2 Jan 2006 15:04:05"))
 			}
 			fmt.Fprintf(w, "waiting\t%d\n", l.Waiting)
+			if q := l.Question; q != nil {
+				fmt.Fprintf(w, "asks\t%s\nanswer\tnudge link answer %s %s %s\n", q.Text, l.Account, l.Network, cmp.Or(strings.Join(q.Input.Choices, "|"), "TEXT"))
+			}
 			for _, k := range slices.Sorted(maps.Keys(l.Fields)) {
 				fmt.Fprintf(w, "%s\t%s\n", k, l.Fields[k])
 			}
@@ -253,6 +261,30 @@ func (c linkSet) Run(e *env) error {
 			return err
 		}
 		return e.say(control.Done{}, "%s %s: %s is now %s.", c.Handle, c.Network, c.Key, c.Value)
+	})
+}
+
+type linkAnswer struct {
+	linkName
+	Answer string `arg:"" optional:"" help:"The answer; read from standard input when it is left out, as a secret must be."`
+}
+
+func (linkAnswer) Help() string {
+	return "nudge link show tells the question. Example:\n\n\tnudge link answer alice@hotmail.com matrix yes"
+}
+
+func (c linkAnswer) Run(e *env) error {
+	return e.with(mustBe, func(cl *control.Client) error {
+		if c.Answer == "" {
+			var err error
+			if c.Answer, err = e.stdin.secret("the answer"); err != nil {
+				return err
+			}
+		}
+		if err := cl.AnswerLink(e.ctx, control.LinkAnswer{Account: c.Handle, Network: c.Network, Answer: c.Answer}); err != nil {
+			return err
+		}
+		return e.say(control.Done{}, "%s of %s has the answer.", c.Network, c.Handle)
 	})
 }
 

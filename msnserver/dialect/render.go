@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -88,17 +89,29 @@ func words(m im.Message, speaker string) string {
 		if m.Name != "" {
 			text = "* " + speaker + strings.TrimPrefix(text, "*")
 		}
-	case m.Rel.Kind == im.Retract && text == "":
+	case m.Rel.Kind == im.Retract && text == "" && m.Rel.Quote == "":
 		text = fmt.Sprintf("* %s deleted a message", speaker)
 	case m.Rel.Kind == im.Retract:
-		text = fmt.Sprintf("* %s deleted: %q", speaker, text)
+		text = fmt.Sprintf("* %s deleted: %q", speaker, cmp.Or(text, m.Rel.Quote))
+	case m.Rel.Kind == im.React && m.Rel.Quote != "":
+		text = fmt.Sprintf("* %s reacted %s to %q", speaker, text, im.Short(m.Rel.Quote, maxReacted))
 	case m.Rel.Kind == im.React:
 		text = fmt.Sprintf("* %s reacted %s", speaker, text)
 	case m.Kind == im.Emote:
 		text = fmt.Sprintf("* %s %s", speaker, text)
 	}
+	if m.Rel.Kind == im.Reply && m.Rel.Quote != "" {
+		text = "> " + im.Short(m.Rel.Quote, maxQuoted) + "\n" + text
+	}
 	return strings.ReplaceAll(text, "\n", "\r\n")
 }
+
+// How many characters of an earlier message are shown with an answer, and with a
+// reaction.
+const (
+	maxQuoted  = 60
+	maxReacted = 30
+)
 
 // size is a file's size for a person, "" when it is not known.
 func size(n int64) string {

@@ -26,10 +26,18 @@ type Device struct {
 
 	// sharing is the turn for all that the machine does on the network: one at a
 	// time, so that a key is never shared by a list of devices that another asker
-	// has just replaced. The account's own devices are asked for by Start, Receive
-	// and Recover only, which never run while something is decrypted: the machine
-	// keeps what it knows of the account without a lock.
+	// has just replaced. The machine keeps what it knows of the account's own keys
+	// without a lock. It learns them with the turn, from Start, Receive and Recover
+	// only, which the goroutine calls that decrypts; others who read them take the
+	// turn too (Alone).
 	sharing chan struct{}
+
+	// Verify is told of each verification that another device of the account begins,
+	// to Run it on another goroutine. nil: none is taken up. It is set before the
+	// first Receive.
+	Verify func(*Verification)
+
+	verification *Verification // the one that goes on, guarded by mu
 
 	mu     sync.Mutex
 	mended map[id.SenderKey]time.Time // when a session was last begun anew
@@ -209,6 +217,11 @@ func (d *Device) ask(ctx context.Context, users ...id.UserID) error {
 	if _, err := d.mach.FetchKeys(ctx, users, true); err != nil {
 		return err
 	}
+	if slices.Contains(users, d.cli.UserID) { // so that no reader has to
+		if _, err := d.mach.GetOwnCrossSigningPublicKeys(ctx); err != nil {
+			return err
+		}
+	}
 	stale, err := d.Stale(users)
 	if err != nil {
 		return err
@@ -271,6 +284,9 @@ func (d *Device) verified(ctx context.Context, dev *id.Device) bool {
 // whose apps write only to signed devices reach it, and whether the account can
 // sign at all.
 func (d *Device) Signed(ctx context.Context) (signed, can bool) {
-	can, signed, err := d.mach.GetOwnVerificationStatus(ctx)
+	err := d.Alone(ctx, func() (err error) {
+		can, signed, err = d.mach.GetOwnVerificationStatus(ctx)
+		return err
+	})
 	return err == nil && signed, err == nil && can
 }

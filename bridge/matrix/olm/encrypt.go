@@ -43,7 +43,7 @@ const attempts = 5
 // in the room has been given the key, and nobody else. What it returns may
 // leave: the ratchet it came from is on disk.
 func (d *Device) Encrypt(ctx context.Context, r id.RoomID, kind string, content json.RawMessage) (sealed json.RawMessage, err error) {
-	err = d.alone(ctx, func() error {
+	err = d.Alone(ctx, func() error {
 		for range attempts {
 			var e *event.EncryptedEventContent
 			e, err = d.encrypt(ctx, r, kind, content)
@@ -99,8 +99,8 @@ func (d *Device) encrypt(ctx context.Context, r id.RoomID, kind string, content 
 	return d.mach.EncryptMegolmEvent(ctx, r, event.Type{Type: kind, Class: event.MessageEventType}, content)
 }
 
-// alone runs do while it has the turn to share.
-func (d *Device) alone(ctx context.Context, do func() error) error {
+// Alone runs do while it has the turn to share. It turns a panic into an error.
+func (d *Device) Alone(ctx context.Context, do func() error) error {
 	select {
 	case d.sharing <- struct{}{}:
 		defer func() { <-d.sharing }()

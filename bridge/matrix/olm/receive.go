@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"maunium.net/go/mautrix/event"
@@ -80,7 +81,7 @@ func (d *Device) renew(ctx context.Context, changed bool) error {
 	if err != nil || len(stale) == 0 && !changed {
 		return err
 	}
-	if err := d.alone(ctx, func() error { return d.ask(ctx, me...) }); err == nil {
+	if err := d.Alone(ctx, func() error { return d.ask(ctx, me...) }); err == nil {
 		return nil
 	}
 	if ctx.Err() != nil {
@@ -122,6 +123,9 @@ func (d *Device) once(do Task) Task {
 
 // receive works off one to-device message.
 func (d *Device) receive(ctx context.Context, e *event.Event) (Task, error) {
+	if kind, ok := strings.CutPrefix(e.Type.Type, verifyPrefix); ok {
+		return nil, d.verifying(ctx, e.Sender, kind, e.Content.VeryRaw)
+	}
 	switch content := e.Content.Parsed.(type) {
 	case *event.EncryptedEventContent:
 		mine, ok := content.OlmCiphertext[d.mach.GetAccount().IdentityKey()]
@@ -145,7 +149,7 @@ func (d *Device) receive(ctx context.Context, e *event.Event) (Task, error) {
 			return nil, err
 		}
 		return func(ctx context.Context) error {
-			return d.alone(ctx, func() error {
+			return d.Alone(ctx, func() error {
 				d.mach.HandleRoomKeyRequest(ctx, e.Sender, content)
 				return nil
 			})
@@ -170,7 +174,7 @@ func (d *Device) mend(u id.UserID, key id.SenderKey) Task {
 	}
 	d.mended[key] = time.Now()
 	return func(ctx context.Context) error {
-		return d.alone(ctx, func() error {
+		return d.Alone(ctx, func() error {
 			dev, err := d.mach.GetOrFetchDeviceByKey(ctx, u, key)
 			if dev == nil || err != nil {
 				return err
@@ -192,7 +196,7 @@ func (d *Device) Fetch(r id.RoomID, session id.SessionID, sender id.SenderKey) T
 	}
 	d.asked[session] = time.Now()
 	return func(ctx context.Context) error {
-		return d.alone(ctx, func() error {
+		return d.Alone(ctx, func() error {
 			if err := d.fromBackup(ctx, r, session); !errors.Is(err, errNoBackup) {
 				return err
 			}

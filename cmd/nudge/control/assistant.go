@@ -106,6 +106,11 @@ func (a Actions) Unblock(ctx context.Context, account, contact string) error {
 	return except(bridge.ErrNotOnList, a.b.Hub.UnblockContact(ctx, account, contact))
 }
 
+// Answer answers the question that one of the account's links asks.
+func (a Actions) Answer(_ context.Context, account, answer string) error {
+	return a.b.Hub.AnswerHere(account, answer)
+}
+
 // LinkPage is "": this build has no pages.
 func (a Actions) LinkPage(context.Context, string) (string, error) { return "", nil }
 

@@ -26,7 +26,7 @@ type route interface {
 // routes is the whole API, but for the backup, which is no JSON.
 var routes = []route{
 	userAdd, userList, userSet, userPassword, userRemove, userImport,
-	networkList, linkAdd, linkList, linkSet, linkTest, linkRemove,
+	networkList, linkAdd, linkList, linkSet, linkAnswer, linkTest, linkRemove,
 	gatewayForms, gatewayAdd, gatewayList, gatewaySet, gatewayRemove,
 	contactAdd, contactList, contactRemove,
 	settingList, settingSet,

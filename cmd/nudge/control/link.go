@@ -39,6 +39,20 @@ type Link struct {
 	Waiting  int               `json:"waiting"`         // messages and edits that the network has not confirmed
 	Fields   map[string]string `json:"fields,omitempty"`
 	Settings map[string]string `json:"settings,omitempty"`
+	Question *Question         `json:"question,omitempty"` // that waits for an answer
+}
+
+// Question is what a link asks of its user or of the owner.
+type Question struct {
+	Text  string `json:"text"`
+	Input Field  `json:"input"`
+}
+
+// LinkAnswer answers the question of a link.
+type LinkAnswer struct {
+	Account string `json:"account"`
+	Network string `json:"network"`
+	Answer  string `json:"answer"`
 }
 
 // NewLink asks for a link. Wait bounds how long to wait for it to be up.
@@ -70,6 +84,7 @@ var (
 	linkAdd     = call[NewLink, Link]{"/link/add", (*Box).linkAdd}
 	linkList    = call[LinkName, []Link]{"/link/list", (*Box).linkList}
 	linkSet     = call[LinkSetting, Done]{"/link/set", (*Box).linkSet}
+	linkAnswer  = call[LinkAnswer, Done]{"/link/answer", (*Box).linkAnswer}
 	linkTest    = call[LinkName, Link]{"/link/test", (*Box).linkTest}
 	linkRemove  = call[LinkName, Done]{"/link/remove", (*Box).linkRemove}
 )
@@ -93,6 +108,12 @@ func (cl *Client) Links(ctx context.Context, account, network string) ([]Link, e
 // SetLink changes a setting of a link.
 func (cl *Client) SetLink(ctx context.Context, s LinkSetting) error {
 	_, err := ask(ctx, cl, linkSet, s)
+	return err
+}
+
+// AnswerLink answers the question that a link asks.
+func (cl *Client) AnswerLink(ctx context.Context, a LinkAnswer) error {
+	_, err := ask(ctx, cl, linkAnswer, a)
 	return err
 }
 
@@ -191,11 +212,18 @@ func (b *Box) link(l bridge.LinkInfo) Link {
 	if !l.Since.IsZero() {
 		out.Since = &l.Since
 	}
+	if l.Question.Text != "" {
+		out.Question = &Question{l.Question.Text, Field(l.Question.Field)}
+	}
 	return out
 }
 
 func (b *Box) linkSet(ctx context.Context, s LinkSetting) (Done, error) {
 	return Done{}, b.Hub.SetLink(ctx, s.Account, s.Network, s.Key, s.Value)
+}
+
+func (b *Box) linkAnswer(_ context.Context, a LinkAnswer) (Done, error) {
+	return Done{}, b.Hub.AnswerLink(a.Account, a.Network, a.Answer)
 }
 
 func (b *Box) linkRemove(ctx context.Context, n LinkName) (Done, error) {

@@ -33,11 +33,14 @@ type peerEvent struct {
 	Messages                     []archived
 	Roster                       map[string]string
 	Rooms                        map[string]peerRoom
+	Receipts                     []peerReceipt
 	At                           time.Time `json:"-"`
 	N                            int       `json:"-"`
 }
 
 type archived struct{ ID, Frm, Type, Body, Undecryptable string }
+
+type peerReceipt struct{ ID, User string }
 
 type peerRoom struct {
 	Encrypted bool
