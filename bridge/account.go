@@ -29,6 +29,7 @@ type account struct {
 	stale    bool             // and must be read again: there was another one meanwhile
 	asking   bool             // its pending contacts are being asked for
 	askAgain bool             // and must be once more: another link came up
+	missed   []Missed         // of the last sign-on
 }
 
 // contact is one entry of an account's lists. There are many, nearly all of

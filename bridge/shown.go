@@ -157,10 +157,9 @@ func (s *Session) sayHidden() {
 	}
 	a.setting(key, time.Now().UTC().Format(time.DateOnly))
 	a.hub.put(store.Soon, a)
-	a.receive(voice.addr(), voice.Name, im.Message{Conv: voice.ID, From: voice.addr(), At: time.Now(), Kind: im.Notice, Text: fmt.Sprintf(
-		"You have %d contacts. This version of Messenger takes %s, so it shows your favourites and the people you talked to last. "+
-			"The others are still yours: write “find bob” to me for an address, and send a message to that address. Whoever you talk to is on the list the next time you sign in.",
-		a.count(FL), most)})
+	a.notice(fmt.Sprintf("You have %d contacts. This version of Messenger takes %s, so it shows your favourites and the people you talked to last. "+
+		"The others are still yours: write “find bob” to me for an address, and send a message to that address. Whoever you talk to is on the list the next time you sign in.",
+		a.count(FL), most))
 }
 
 // talkedStep is how exactly it is kept when somebody was talked to, in seconds:

@@ -218,6 +218,7 @@ func (a *account) fetched(entries []store.Entry) (again bool) {
 	for _, e := range entries {
 		a.restore(e)
 	}
+	a.missed = a.senders(entries)
 	for _, t := range a.threads {
 		t.pump()
 	}
