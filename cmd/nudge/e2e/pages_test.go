@@ -63,7 +63,7 @@ func TestPages(t *testing.T) {
 	b := newBox(t)
 	b.AddUser(t, "carol@hotmail.com", msnclient.MSNP8) // by the command line
 	page := newBrowser(t)
-	page.size(720, 500, false)
+	page.size(680, 470, false)
 	site := "http://" + b.HTTP + "/"
 
 	page.scripts(true) // chooses the time zone
@@ -76,13 +76,13 @@ func TestPages(t *testing.T) {
 	page.size(390, 700, true)
 	page.fill("handle", "alice@hotmail.com", "name", "Alice", "password", boxPassword)
 	page.shoot("wizard")
-	page.size(720, 500, false)
+	page.size(680, 470, false)
 	page.press("This is me").sees("This box is yours now, alice@hotmail.com", "messenger.hotmail.com", "/nudge.crt")
 
 	prosody, dendrite := sharedServer(t, "prosody"), sharedServer(t, "dendrite")
 	me, bob := friends(t, prosody, false)
 	page.linkXMPP(me)
-	them, _ := friends(t, dendrite, false)
+	them, eve := friends(t, dendrite, false)
 	page.press("My account").press("matrix").fill("f-homeserver", "http://"+dendrite.Addr(), "f-user", them.User, "f-password", "wrong").press("Link and test").sees("Matrix is not connected")
 	page.fill("f-password", them.Password).press("Link and test").sees("Matrix is connected")
 	b.Knows(t, "alice@hotmail.com", bob.Person().Handle)
@@ -98,7 +98,7 @@ func TestPages(t *testing.T) {
 	page.visit(site+"join").fill("handle", "dave@hotmail.com", "name", "Dave", "password", boxPassword).press("Make my account").sees("Your account is made: dave@hotmail.com")
 	dave, _ := b.SignIn(t, msnclient.MSNP8, "dave@hotmail.com", "NLN")
 	b.oldBrowser(t)
-	check(t, bob.Say(waiting(t, patience), "are you there?"))
+	check(t, eve.Say(waiting(t, patience), "are you there?"))
 	check(t, eventually(patience, func() error {
 		if out := b.cli(t, "user", "list", "--json"); !strings.Contains(out, `"waiting": 1`) {
 			return fmt.Errorf("nothing waits for alice:\n%s", out)
@@ -118,9 +118,9 @@ func TestPages(t *testing.T) {
 		}
 		return nil
 	}))
-	page.sees("these people wrote to you", bob.Person().User)
+	page.sees("these people wrote to you", eve.Person().User)
 	page.shoot("today")
-	page.size(720, 500, false)
+	page.size(680, 470, false)
 	alice.Close()
 	page.restoreElsewhere(b, bob)
 }
