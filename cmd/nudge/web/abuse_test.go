@@ -169,7 +169,7 @@ func TestHugeForms(t *testing.T) {
 // Script in everything that people and servers can choose stays text.
 func TestScriptStaysText(t *testing.T) {
 	r := newRig(t)
-	const script = `"><script>alert(1)</script><img src=x onerror=alert(1)>`
+	const script = `"><script>alert(1+1)</script><img src=x onerror=alert(1)> %41 it's &amp; `
 	r.user("alice@hotmail.com", func(u *control.NewUser) { u.Owner, u.Name = true, script })
 	b := r.browser("192.168.1.30").in("alice@hotmail.com")
 	const at = "alice@hotmail.com"

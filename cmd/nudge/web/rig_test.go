@@ -82,6 +82,7 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
+	compare()
 	r := &rig{T: t, hosts: make(chan im.Host, 9)}
 	dir := t.TempDir()
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -36,7 +35,7 @@ type session struct {
 // told is what the next page says about what was done on the last one.
 type told struct {
 	Good, Bad string
-	Typed     url.Values // what was typed into the form that failed, without secrets
+	Typed     map[string]string // what was typed into the form that failed, without secrets
 }
 
 // invitation lets an account's person in once, to link it.

@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"embed"
 	"fmt"
-	"html/template"
 	"io"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -16,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"nudge/cmd/nudge/control"
+	"nudge/cmd/nudge/web/template"
 )
 
 // visit is one request.
@@ -47,34 +46,54 @@ type view struct {
 //go:embed templates files
 var embedded embed.FS
 
-// templates are parsed once: layout.html with one page each.
+// page is a template of a page; layout.html is around each.
+type page interface {
+	Execute(w io.Writer, data any) error
+}
+
+// templates are the pages by name.
 var templates = parse()
 
-func parse() map[string]*template.Template {
-	layout := template.Must(template.New("layout.html").Funcs(template.FuncMap{
-		"day":  func(t time.Time) string { return t.Format("2 January 2006") },
-		"when": func(t time.Time) string { return t.Format("2 Jan 15:04") },
-		"has":  func(list []string, one string) bool { return slices.Contains(list, one) },
-		"many": func(n int, one, more string) string {
-			if n == 1 {
-				return "1 " + one
-			}
-			return fmt.Sprintf("%d %s", n, more)
-		},
-	}).ParseFS(embedded, "templates/layout.html"))
-	all := map[string]*template.Template{}
+// functions are what templates may call.
+var functions = template.Funcs{
+	"day":  func(args ...any) any { return args[0].(time.Time).Format("2 January 2006") },
+	"when": func(args ...any) any { return args[0].(time.Time).Format("2 Jan 15:04") },
+	"has":  func(args ...any) any { return slices.Contains(args[0].([]string), args[1].(string)) },
+	"many": func(args ...any) any {
+		if args[0] == 1 {
+			return "1 " + args[1].(string)
+		}
+		return fmt.Sprint(args[0], " ", args[2])
+	},
+}
+
+func parse() map[string]page {
+	const around = "layout.html"
+	all := map[string]page{}
 	names, err := embedded.ReadDir("templates")
+	layout := source(around)
+	for _, f := range names {
+		if f.Name() == around {
+			continue
+		}
+		t, wrong := template.Parse(functions, layout, source(f.Name()))
+		if wrong != nil {
+			err = fmt.Errorf("%s: %w", f.Name(), wrong)
+		}
+		all[strings.TrimSuffix(f.Name(), ".html")] = t
+	}
+	if err != nil {
+		panic(err) // a mistake in an embedded file
+	}
+	return all
+}
+
+func source(name string) string {
+	b, err := embedded.ReadFile("templates/" + name)
 	if err != nil {
 		panic(err) // embedded
 	}
-	for _, f := range names {
-		if f.Name() == layout.Name() {
-			continue
-		}
-		page := template.Must(template.Must(layout.Clone()).ParseFS(embedded, "templates/"+f.Name()))
-		all[strings.TrimSuffix(f.Name(), ".html")] = page
-	}
-	return all
+	return string(b)
 }
 
 // render shows a page.
@@ -142,10 +161,10 @@ func (v *visit) goTo(where string) error {
 func (v *visit) done(where, good string, err error) error {
 	t := told{Good: good}
 	if err != nil {
-		t = told{Bad: sentence(err.Error()), Typed: url.Values{}}
-		for k, all := range v.r.PostForm {
+		t = told{Bad: sentence(err.Error()), Typed: map[string]string{}}
+		for k := range v.r.PostForm {
 			if k != "h" && !secret(k) {
-				t.Typed[k] = all
+				t.Typed[k] = v.r.PostFormValue(k)
 			}
 		}
 	}
