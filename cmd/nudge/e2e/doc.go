@@ -7,7 +7,7 @@
 // systemd and without root, and end with the test binary. A missing component
 // fails the tests; they never skip for that. Debian's packages are
 //
-//	prosody ejabberd erlang-p1-sqlite3 python3-slixmpp python3-matrix-nio python3-olm systemd
+//	prosody ejabberd erlang-p1-sqlite3 python3-slixmpp python3-matrix-nio python3-olm systemd chromium
 //
 // and Dendrite is built by the nested module homeserver into the user's cache
 // folder, once: about two minutes on two cores.

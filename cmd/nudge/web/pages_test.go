@@ -22,7 +22,7 @@ import (
 func TestWizard(t *testing.T) {
 	r := newRig(t)
 	b := r.browser("192.168.1.30")
-	b.get("/").want(t, 200, "Nobody owns these pages yet", `name="code"`).lacks(t, `action="/in"`)
+	b.get("/").want(t, 200, "Nobody owns these pages yet", `name="code"`, `<a href="/kit/">`).lacks(t, `action="/in"`)
 	b.post("/claim", "code", "xxxx-xxxx").want(t, 403, "That is not the code")
 	code := r.box.ClaimCode()
 	b.post("/claim", "code", strings.ToUpper(strings.ReplaceAll(code, "-", " "))).want(t, 200, "Time zone", "Europe/Berlin", "Restore")
@@ -31,7 +31,7 @@ func TestWizard(t *testing.T) {
 	b.post(b.base+"wizard", "handle", "alice@hotmail.com", "password", "no", "otherzone", "").want(t, 200, "too short", `value="alice@hotmail.com"`)
 	b.post(b.base+"wizard", "handle", "alice@hotmail.com", "otherzone", "Nowhere/Land").want(t, 200, "must be a time zone")
 	made := b.post(b.base+"wizard", "handle", "alice@hotmail.com", "name", "Alice", "zone", "Asia/Tokyo").want(t, 200,
-		"This box is yours now, alice@hotmail.com. Your password is ", "192.168.1.20  messenger.hotmail.com", "/nudge.crt")
+		"This box is yours now, alice@hotmail.com. Your password is ", "192.168.1.20  messenger.hotmail.com", "/nudge.crt", `<a href="/kit/">`)
 	pass := regexp.MustCompile(`Your password is ([a-z0-9-]+):`).FindStringSubmatch(made.text)[1]
 	if r.box.ClaimCode() != "" || r.box.Hub.Setting("time-zone") != "Asia/Tokyo" {
 		t.Error("the box has no owner or no time zone")

@@ -120,7 +120,7 @@ func newRig(t *testing.T) *rig {
 		LogTail: func() []string { return []string{"level=INFO msg=<started>"} },
 	})
 	r.owner = control.Local(r.box)
-	r.pages = New(Config{Control: r.owner, Own: func(host string) bool { return host == "nudge" || host == "192.168.1.20" }, Log: log})
+	r.pages = New(Config{Control: r.owner, Own: func(host string) bool { return host == "nudge" || host == "192.168.1.20" }, Kits: "/kit/", Log: log})
 	r.box.LinkPage = r.pages.LinkPage
 	r.box.SignInChanged = r.pages.SignOut
 	hub.Start()

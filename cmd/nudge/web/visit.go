@@ -39,6 +39,7 @@ type view struct {
 	Me       *control.User
 	About    *control.User
 	LinkOnly bool
+	Kits     string
 	Told     told
 	Data     any
 }
@@ -98,7 +99,7 @@ func source(name string) string {
 
 // render shows a page.
 func (v *visit) render(status int, page, title string, data any) error {
-	out := view{Title: title, Base: v.base, Me: v.me, About: v.about, Data: data}
+	out := view{Title: title, Base: v.base, Me: v.me, About: v.about, Kits: v.pages.Kits, Data: data}
 	if v.session != nil {
 		out.Told, out.LinkOnly = v.session.told, v.session.linkOnly
 	}

@@ -43,8 +43,9 @@ import (
 type Config struct {
 	Control *control.Client
 	// Own tells whether a Host header names this box itself.
-	Own func(host string) bool
-	Log *slog.Logger
+	Own  func(host string) bool
+	Kits string // path of the kits for old PCs, "" when there are none
+	Log  *slog.Logger
 }
 
 // Pages answers the requests of browsers.
