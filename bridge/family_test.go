@@ -124,8 +124,10 @@ func TestMissed(t *testing.T) {
 		s, _ := b.signOn(alice)
 		synctest.Wait()
 		say("dave@wire.test", 1)
+		late := im.Addr{Net: "wire", ID: "late@wire.test"}
+		b.in(im.Message{ID: "late", From: late, Conv: late.ID, At: last.Add(-time.Second), Text: "kept by the server"})
 		got := b.Missed(alice)
-		if len(got) != 2 || got[0].Who.ID != "bob@wire.test" || got[0].Messages != 2 || !got[0].Last.Equal(last) || got[1].Messages != 1 {
+		if len(got) != 3 || got[2].Who.ID != "late@wire.test" || got[0].Who.ID != "bob@wire.test" || got[0].Messages != 2 || !got[0].Last.Equal(last) || got[1].Messages != 1 {
 			t.Errorf("%+v", got)
 		}
 		s.Close()

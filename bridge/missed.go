@@ -16,36 +16,41 @@ type Missed struct {
 	Last     time.Time // of the newest
 }
 
-// senders counts who wrote the journal's entries, the newest first. The box's own
-// words do not count. The lock is held.
-func (a *account) senders(entries []store.Entry) []Missed {
-	by := map[im.Addr]*Missed{}
+// missedAll starts anew with what waited in the journal. The lock is held.
+func (a *account) missedAll(entries []store.Entry) {
+	a.missed = map[im.Addr]*Missed{}
 	for _, e := range entries {
-		from := im.Addr{Net: e.Net, ID: e.Conv}
-		c := a.contacts[from]
-		if c == nil || from == a.hub.voice {
-			continue
-		}
-		m := by[from]
-		if m == nil {
-			m = &Missed{Who: a.show(c)}
-			by[from] = m
-		}
-		m.Messages++
-		if e.At.After(m.Last) {
-			m.Last = e.At
-		}
+		a.miss(im.Addr{Net: e.Net, ID: e.Conv}, e.At)
 	}
-	all := []Missed{}
-	for _, m := range by {
-		all = append(all, *m)
+}
+
+// missedLate notes what a server kept until the account was there again, and hands
+// out only now. The lock is held.
+func (a *account) missedLate(from im.Addr, at time.Time) {
+	if len(a.sessions) > 0 && at.Before(a.sessions[0].since) {
+		a.miss(from, at)
 	}
-	slices.SortFunc(all, func(x, y Missed) int { return cmp.Or(y.Last.Compare(x.Last), cmp.Compare(x.Who.ID, y.Who.ID)) })
-	return all
+}
+
+// miss counts a message. The box's own words do not count. The lock is held.
+func (a *account) miss(from im.Addr, at time.Time) {
+	c := a.contacts[from]
+	if c == nil || from == a.hub.voice || a.missed == nil {
+		return
+	}
+	m := a.missed[from]
+	if m == nil {
+		m = &Missed{Who: a.show(c)}
+		a.missed[from] = m
+	}
+	m.Messages++
+	if at.After(m.Last) {
+		m.Last = at
+	}
 }
 
 // Missed tells who wrote before the account's last sign-on, while it was signed
-// off; nothing while it is.
+// off, the last first; nothing while it is.
 func (h *Hub) Missed(handle string) []Missed {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -53,5 +58,10 @@ func (h *Hub) Missed(handle string) []Missed {
 	if a == nil || len(a.sessions) == 0 {
 		return nil
 	}
-	return slices.Clone(a.missed)
+	all := []Missed{}
+	for _, m := range a.missed {
+		all = append(all, *m)
+	}
+	slices.SortFunc(all, func(x, y Missed) int { return cmp.Or(y.Last.Compare(x.Last), cmp.Compare(x.Who.ID, y.Who.ID)) })
+	return all
 }

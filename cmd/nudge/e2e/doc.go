@@ -15,4 +15,5 @@
 //	go test ./cmd/nudge/e2e -timeout 25m     everything
 //	go test ./cmd/nudge/e2e -short           nothing
 //	NUDGE_CHAOS_ROUNDS=100 go test ./cmd/nudge/e2e -run Chaos -timeout 4h
+//	NUDGE_SCREENS=1 go test ./cmd/nudge/e2e -run TestPages           takes the pictures of the README anew
 package e2e

@@ -99,6 +99,7 @@ func TestPages(t *testing.T) {
 	dave, _ := b.SignIn(t, msnclient.MSNP8, "dave@hotmail.com", "NLN")
 	b.oldBrowser(t)
 	check(t, eve.Say(waiting(t, patience), "are you there?"))
+	check(t, bob.Say(waiting(t, patience), "and you?")) // his server keeps it until she is there
 	check(t, eventually(patience, func() error {
 		if out := b.cli(t, "user", "list", "--json"); !strings.Contains(out, `"waiting": 1`) {
 			return fmt.Errorf("nothing waits for alice:\n%s", out)
@@ -113,12 +114,12 @@ func TestPages(t *testing.T) {
 	page.size(480, 330, false)
 	check(t, eventually(patience, func() error { // the journal is read beside
 		page.visit(site + "today").sees("Hello, Alice")
-		if text := page.text(); !strings.Contains(text, "1 message") || strings.Contains(text, "Dave") {
+		if text := page.text(); strings.Count(text, "1 message") != 2 || strings.Contains(text, "Dave") {
 			return fmt.Errorf("the page says\n%s", text)
 		}
 		return nil
 	}))
-	page.sees("these people wrote to you", eve.Person().User)
+	page.sees("these people wrote to you", eve.Person().User, bob.Person().User)
 	page.shoot("today")
 	page.size(680, 470, false)
 	alice.Close()

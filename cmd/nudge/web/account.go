@@ -81,7 +81,8 @@ func (v *visit) requests(ctx context.Context) (all []request, err error) {
 
 // asks tells whether somebody wants to add an account and has no answer yet.
 func asks(c control.Contact) bool {
-	return c.Network != "" && slices.Contains(c.Lists, "PL") && !slices.ContainsFunc(c.Lists, func(l string) bool { return l == "FL" || l == "AL" || l == "BL" })
+	return c.Network != "" &&
+		slices.Contains(c.Lists, "PL") && !slices.ContainsFunc(c.Lists, func(l string) bool { return l == "FL" || l == "AL" || l == "BL" })
 }
 
 // accounts lists everybody.

@@ -44,7 +44,9 @@ func (p *Pages) signIn(v *visit) {
 	handle := v.field("handle")
 	u, err := p.Control.CheckUser(v.r.Context(), control.SignIn{Handle: handle, Password: v.r.PostFormValue("password"), Source: v.from})
 	if err != nil {
-		p.Log.Info("somebody could not sign in to the pages", "account", handle, "from", v.from, "why", err)
+		if errors.Is(err, control.ErrWrongPassword) { // not who must wait: he could fill the log
+			p.Log.Info("somebody could not sign in to the pages", "from", v.from)
+		}
 		v.door(http.StatusForbidden, "home", doorData{Bad: sentence(err.Error()), Handle: handle})
 		return
 	}
@@ -54,7 +56,9 @@ func (p *Pages) signIn(v *visit) {
 func (p *Pages) claim(v *visit) {
 	err := p.Control.ClaimBox(v.r.Context(), control.Claim{Code: v.field("code"), Source: v.from})
 	if err != nil {
-		p.Log.Warn("somebody tried to claim this box", "from", v.from, "why", err)
+		if errors.Is(err, control.ErrWrongCode) {
+			p.Log.Warn("somebody tried to claim this box with a wrong code", "from", v.from)
+		}
 		v.door(http.StatusForbidden, "home", doorData{Bad: sentence(err.Error())})
 		return
 	}
