@@ -20,7 +20,6 @@ type browser struct {
 	t       testing.TB
 	out     *os.File
 	session string
-	target  string
 
 	mu      sync.Mutex
 	calls   int
