@@ -19,12 +19,13 @@ import (
 
 	"nudge/cmd/nudge/control"
 	"nudge/cmd/nudge/web"
+	"nudge/cmd/nudge/web/kit"
 	"nudge/store"
 )
 
 // newPages makes the box's pages, and lets the box's own contact lead to them.
 func (s *server) newPages(own func(host string) bool) *web.Pages {
-	p := web.New(web.Config{Control: control.Local(s.box), Own: own, Log: s.box.Log})
+	p := web.New(web.Config{Control: control.Local(s.box), Own: own, Kits: kit.Path, Log: s.box.Log})
 	s.box.LinkPage = func(account string) string { return s.site() + p.LinkPage(account) }
 	return p
 }
