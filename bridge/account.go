@@ -22,13 +22,14 @@ type account struct {
 	sessions []*Session
 	chats    int // switchboard sessions it opened
 	threads  map[im.Addr]*thread
-	ports    map[string]*port // by network
-	seq      uint64           // of the newest journal entry
-	here     bool             // displays count it as signed on
-	waiting  bool             // the journal is being read for a sign-on
-	stale    bool             // and must be read again: there was another one meanwhile
-	asking   bool             // its pending contacts are being asked for
-	askAgain bool             // and must be once more: another link came up
+	ports    map[string]*port    // by network
+	seq      uint64              // of the newest journal entry
+	here     bool                // displays count it as signed on
+	waiting  bool                // the journal is being read for a sign-on
+	stale    bool                // and must be read again: there was another one meanwhile
+	asking   bool                // its pending contacts are being asked for
+	askAgain bool                // and must be once more: another link came up
+	missed   map[im.Addr]*Missed // before the last sign-on; nil: never signed on
 }
 
 // contact is one entry of an account's lists. There are many, nearly all of

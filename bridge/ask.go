@@ -36,7 +36,7 @@ func (h *host) Ask(ctx context.Context, user im.Addr, q im.Prompt) (string, erro
 	}
 	h.question = asked
 	if a := h.hub.accounts[asked.user]; a != nil && !q.Secret {
-		a.notify(fmt.Sprintf("%s: %s\nAnswer here with: %s", h.net, q.Text, strings.Join(q.Choices, " or ")))
+		a.notice(fmt.Sprintf("%s: %s\nAnswer here with: %s", h.net, q.Text, strings.Join(q.Choices, " or ")))
 	}
 	h.hub.mu.Unlock()
 	defer func() {
@@ -57,13 +57,6 @@ func (h *host) Ask(ctx context.Context, user im.Addr, q im.Prompt) (string, erro
 		return "", errUnanswered
 	case <-ctx.Done():
 		return "", context.Cause(ctx)
-	}
-}
-
-// notify makes the box's own contact say something to the user. The lock is held.
-func (a *account) notify(text string) {
-	if voice := a.contacts[a.hub.voice]; voice != nil && voice.on(FL) {
-		a.receive(voice.addr(), voice.Name, im.Message{Conv: voice.ID, From: voice.addr(), At: time.Now(), Kind: im.Notice, Text: text})
 	}
 }
 

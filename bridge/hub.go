@@ -28,6 +28,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"nudge/bridge/im"
@@ -63,6 +64,7 @@ type Hub struct {
 	wg     sync.WaitGroup
 	clock  <-chan struct{}
 	dial   chan struct{} // limits how many links sign in at once
+	zone   atomic.Pointer[time.Location]
 
 	mu       sync.Mutex
 	accounts map[string]*account // by canonical handle
@@ -88,6 +90,7 @@ func New(c Config) (*Hub, error) {
 	if h.limits == (Limits{}) {
 		h.limits = DefaultLimits()
 	}
+	h.SetZone(h.Setting(TimeZone))
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	if err := h.load(); err != nil {
 		return nil, fmt.Errorf("loading accounts: %w", err)

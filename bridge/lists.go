@@ -72,7 +72,9 @@ func (ls Lists) On(l List) []Contact {
 func (s *Session) Lists() Lists {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
-	return s.fit(s.acct.lists())
+	ls := s.acct.lists()
+	ls.Contacts = slices.DeleteFunc(ls.Contacts, func(c Contact) bool { return s.acct.keeps(c.Net, c.Lists) })
+	return s.fit(ls)
 }
 
 func (a *account) lists() Lists {
@@ -316,6 +318,10 @@ func (h *Hub) reverse(other string, owner *account, added bool) {
 // listChanged moves the version and tells the clients that a list changed
 // without their doing. The lock is held.
 func (a *account) listChanged(l List, c *contact, added bool) {
+	if l == RL && added && a.keeps(c.Net, List(c.Lists)) {
+		a.tellParent(c)
+		return
+	}
 	v := a.bump()
 	a.hub.put(store.Soon, a)
 	for _, s := range a.sessions {

@@ -27,7 +27,9 @@ type AccountInfo struct {
 	Status       im.Status
 	Client       Client // the newest session, zero when signed off
 	Contacts     int
-	Waiting      int // messages in the journal
+	Waiting      int    // messages in the journal
+	Owner        bool   // may do everything on the box's pages
+	Parent       string // the account whose child it is, "" for nobody's
 }
 
 // CreateAccount makes an account. With md5 it keeps the password so that the
@@ -170,6 +172,7 @@ func (h *Hub) RemoveAccount(ctx context.Context, handle string) error {
 	h.mu.Lock()
 	delete(h.accounts, a.key)
 	h.counted()
+	h.orphan(a.key)
 	for _, o := range h.accounts {
 		if c := o.contacts[a.addr()]; c != nil {
 			o.gone(c)
@@ -190,7 +193,10 @@ func (h *Hub) AccountList() []AccountInfo {
 	var all []AccountInfo
 	for _, a := range h.accounts {
 		in := AccountInfo{Handle: a.rec.Handle, Name: a.rec.Name, MD5: a.rec.MD5, CodePage: a.rec.Settings[codePage],
-			Created: a.rec.Created, Status: a.shown().Status, Contacts: a.count(FL)}
+			Created: a.rec.Created, Status: a.shown().Status, Contacts: a.count(FL), Owner: a.owner()}
+		if p := h.accounts[a.rec.Parent]; a.rec.Child && p != nil {
+			in.Parent = p.rec.Handle
+		}
 		if n := len(a.sessions); n > 0 {
 			in.Client = a.sessions[n-1].client
 		}

@@ -157,9 +157,8 @@ func (s *Session) sayHidden() {
 	}
 	a.setting(key, time.Now().UTC().Format(time.DateOnly))
 	a.hub.put(store.Soon, a)
-	a.notify(fmt.Sprintf(
-		"You have %d contacts. This version of Messenger takes %s, so it shows your favourites and the people you talked to last. "+
-			"The others are still yours: write “find bob” to me for an address, and send a message to that address. Whoever you talk to is on the list the next time you sign in.",
+	a.notice(fmt.Sprintf("You have %d contacts. This version of Messenger takes %s, so it shows your favourites and the people you talked to last. "+
+		"The others are still yours: write “find bob” to me for an address, and send a message to that address. Whoever you talk to is on the list the next time you sign in.",
 		a.count(FL), most))
 }
 

@@ -57,6 +57,7 @@ func (a *account) receive(from im.Addr, name string, m im.Message) {
 // parcel enters m and returns its journal entry, which the caller writes.
 func (a *account) parcel(from im.Addr, name string, m im.Message) store.Entry {
 	a.talked(a.acquaint(from, name), time.Now())
+	a.missedLate(from, m.At)
 	a.seq++
 	e := store.Entry{Seq: a.seq, Net: from.Net, Conv: from.ID, ID: m.ID, At: m.At, Data: encode(m)}
 	if len(a.sessions) > 0 || a.threads[from] != nil && a.threads[from].seat != nil {
@@ -218,6 +219,7 @@ func (a *account) fetched(entries []store.Entry) (again bool) {
 	for _, e := range entries {
 		a.restore(e)
 	}
+	a.missedAll(entries)
 	for _, t := range a.threads {
 		t.pump()
 	}

@@ -95,6 +95,12 @@ func AtHome(a netip.Addr) bool { return a.IsPrivate() || a.IsLoopback() || a.IsL
 // it was removed.
 func (s *Server) VoidTickets(handle string) { s.tickets.Void(handle) }
 
+// Try asks before a password or code from source is looked at outside of MSN
+// (passport.Throttle): who guesses there is slowed down here too.
+func (s *Server) Try(source net.Addr, what string) (done func(right bool), pause time.Duration) {
+	return s.tries.Try(source, what)
+}
+
 // Troubles are the PCs that could not sign in lately, and why.
 func (s *Server) Troubles() []Trouble { return s.trouble.list(time.Now()) }
 

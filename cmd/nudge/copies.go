@@ -24,6 +24,7 @@ func (s *server) copies(ctx context.Context) {
 		if _, err := s.box.Store.Copy(); err != nil {
 			s.box.Log.Error("the database could not be copied; nudge check says whether it is whole", "err", err)
 		}
+		s.box.RemindBackup(ctx)
 		wait = copyEvery
 	}
 }

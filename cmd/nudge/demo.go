@@ -39,7 +39,7 @@ func (demoCmd) Run(e *env) error {
 	ctx, cancel := context.WithTimeout(e.ctx, demoTime)
 	defer cancel()
 	const anyPort = "127.0.0.1:0"
-	s, err := start(config{Data: dir, MSN: anyPort, HTTP: anyPort, HTTPS: anyPort, Names: off}, newLog(e.stderr, slog.LevelWarn), nil)
+	s, err := start(config{Data: dir, MSN: anyPort, HTTP: anyPort, HTTPS: anyPort, Names: off}, newLog(e.stderr, slog.LevelWarn), nil, nil)
 	if err != nil {
 		return err
 	}

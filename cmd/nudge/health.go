@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"nudge/bridge/im"
-	"nudge/msnserver/front"
+	"nudge/cmd/nudge/control"
 )
 
 // health answers /healthz and /metrics on the HTTP port, for programs of the home
@@ -33,7 +33,7 @@ type health struct {
 const proofTime = 2 * time.Second
 
 func newHealth(s *server, names []string) *health {
-	return &health{s: s, names: append([]string{"localhost"}, names...), next: s.withKits(http.HandlerFunc(front.Welcome))}
+	return &health{s: s, names: append([]string{"localhost", "nudge"}, names...)}
 }
 
 func (h *health) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -59,7 +59,8 @@ func (h *health) own(host string) bool {
 		host = name
 	}
 	host = strings.Trim(host, "[]")
-	return net.ParseIP(host) != nil || slices.ContainsFunc(h.names, func(n string) bool { return strings.EqualFold(n, host) })
+	names := append(slices.Clone(h.names), h.s.box.Hub.Setting(control.SettingAddress))
+	return net.ParseIP(host) != nil || host != "" && slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, host) })
 }
 
 // proof is s.alive, at most once in proofTime.

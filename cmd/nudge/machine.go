@@ -27,6 +27,7 @@ import (
 // goroutines from tend to close, besides the panel's.
 type machine struct {
 	log    *slog.Logger
+	last   lastLines // of the log
 	level  *slog.LevelVar
 	conf   config // in force, or for the next start
 	reread func() (config, error)
@@ -43,7 +44,8 @@ type machine struct {
 // newMachine shows with the lights that the box starts.
 func newMachine(stderr io.Writer, conf config, reread func() (config, error)) *machine {
 	m := &machine{level: new(slog.LevelVar), conf: conf, reread: reread, wake: make(chan struct{}, 1), hangup: make(chan os.Signal, 1)}
-	m.log = newLog(stderr, m.level)
+	kept := slog.NewTextHandler(&m.last, &slog.HandlerOptions{Level: m.level})
+	m.log = slog.New(slog.NewMultiHandler(newLog(stderr, m.level).Handler(), kept))
 	m.state.Store(&im.Overview{})
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.panel = hw.New(m.log)
@@ -147,13 +149,17 @@ func (m *machine) powerOff() {
 	}
 }
 
-// stopping tells that the box is on its way down: it stops proving itself and
-// reading its configuration.
-func (m *machine) stopping() {
+// stopping tells that the box is on its way down, or is starting again: it stops
+// proving itself and reading its configuration.
+func (m *machine) stopping(again bool) {
 	signal.Stop(m.hangup)
 	m.cancel()
 	m.wg.Wait()
-	m.notify(daemon.SdNotifyStopping, "STATUS=signing everybody off")
+	if again {
+		m.notify(daemon.SdNotifyReloading, daemon.SdNotifyMonotonicUsec(), "STATUS=starting again with a restored backup")
+	} else {
+		m.notify(daemon.SdNotifyStopping, "STATUS=signing everybody off")
+	}
 	m.panel.Ready(false)
 }
 

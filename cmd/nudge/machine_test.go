@@ -133,7 +133,7 @@ func TestSystemdHearsHowTheBoxIs(t *testing.T) {
 
 // TestNoSignOfLifeWithoutAProof stops one half of the box after the other.
 func TestNoSignOfLifeWithoutAProof(t *testing.T) {
-	s, err := start(config{Data: t.TempDir(), MSN: "127.0.0.1:0", HTTP: "127.0.0.1:0", HTTPS: off, Names: off}, newLog(t.Output(), slog.LevelInfo), nil)
+	s, err := start(config{Data: t.TempDir(), MSN: "127.0.0.1:0", HTTP: "127.0.0.1:0", HTTPS: off, Names: off}, newLog(t.Output(), slog.LevelInfo), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,13 +170,13 @@ func TestButton(t *testing.T) {
 	m := newMachine(t.Output(), config{}, nil)
 	defer m.close()
 	m.pair() // nothing to pair with yet
-	s, err := start(config{Data: t.TempDir(), MSN: "127.0.0.1:0", HTTP: "127.0.0.1:0", HTTPS: off, Names: off}, m.log, m.panel)
+	s, err := start(config{Data: t.TempDir(), MSN: "127.0.0.1:0", HTTP: "127.0.0.1:0", HTTPS: off, Names: off}, m.log, m.panel, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.stop(t.Context())
 	m.tend(s)
-	defer m.stopping()
+	defer m.stopping(false)
 	if !s.box.PairingUntil().IsZero() {
 		t.Error("pairing is open by itself")
 	}

@@ -68,7 +68,7 @@ func TestPortsBesideDNS(t *testing.T) {
 
 // TestRulesAreKept: a question to the name server costs no look into the database.
 func TestRulesAreKept(t *testing.T) {
-	s, err := start(config{Data: t.TempDir(), MSN: "127.0.0.1:0", HTTP: "127.0.0.1:0", HTTPS: off, Names: "127.0.0.1:0"}, newLog(t.Output(), slog.LevelWarn), nil)
+	s, err := start(config{Data: t.TempDir(), MSN: "127.0.0.1:0", HTTP: "127.0.0.1:0", HTTPS: off, Names: "127.0.0.1:0"}, newLog(t.Output(), slog.LevelWarn), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"nudge/cmd/nudge/control"
+	"nudge/cmd/nudge/web"
 	"nudge/msnserver"
 	"nudge/msnserver/front"
 	"nudge/msnserver/names"
@@ -37,30 +38,44 @@ func (serveCmd) Help() string {
 }
 
 // Run serves until SIGINT or SIGTERM.
-func (c serveCmd) Run(e *env) error {
+func (c serveCmd) Run(e *env) (err error) {
 	reread := func() (config, error) {
 		return load(e.Config, config{Data: e.Data, MSN: c.MSN, HTTP: c.HTTP, HTTPS: c.HTTPS, Names: c.Names, Log: c.Log})
 	}
+	for again := true; again && err == nil; {
+		again, err = c.once(e, reread)
+	}
+	return err
+}
+
+// once runs the box until it is to stop, or to start again with a backup that the
+// pages were given.
+func (c serveCmd) once(e *env, reread func() (config, error)) (again bool, err error) {
 	conf, err := reread()
+	if err == nil {
+		err = finishRestore(e.ctx, conf.Data)
+	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	m := newMachine(e.stderr, conf, reread)
 	defer m.close()
-	s, err := start(conf, m.log, m.panel)
+	s, err := start(conf, m.log, m.panel, m.last.all)
 	if err != nil {
-		return err
+		return false, err
 	}
 	s.greet(e.ctx, e.stdout)
 	m.tend(s)
 	select {
 	case <-e.ctx.Done():
 	case err = <-s.failed:
+	case <-s.again:
+		again = true
 	}
-	m.stopping()
+	m.stopping(again)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.ctx), stopTime)
 	defer cancel()
-	return errors.Join(err, s.stop(ctx))
+	return again, errors.Join(err, s.stop(ctx))
 }
 
 // How long stopping may take: for clients to take what is on its way to them,
@@ -98,21 +113,24 @@ type server struct {
 	reading sync.Mutex         // of the rules: who reads last has the newest
 	hurry   context.CancelFunc // ends settling down
 	clock   *clock
+	web     *web.Pages
 	began   time.Time
-	failed  chan error // why a port stopped answering
+	again   chan struct{} // a restored backup waits for the next start
+	failed  chan error    // why a port stopped answering
 	wg      sync.WaitGroup
 }
 
 // start opens the data folder and every port, and lets clients in. The control
-// socket comes before the ports: who sees a port open finds it. lights may be nil.
-func start(conf config, log *slog.Logger, lights control.Lights) (*server, error) {
+// socket comes before the ports: who sees a port open finds it. lights and tail,
+// the end of the log, may be nil.
+func start(conf config, log *slog.Logger, lights control.Lights, tail func() []string) (*server, error) {
 	clock := newClock(conf.Data)
 	box, err := openBox(control.Config{Log: log, Data: conf.Data, Runtime: runtimeDir(), Version: version(), Built: built(),
-		Running: true, Lights: lights}, conf.Limits, clock.set)
+		Running: true, Lights: lights, LogTail: tail}, conf.Limits, clock.set)
 	if err != nil {
 		return nil, err
 	}
-	s := &server{conf: conf, box: box, clock: clock, began: time.Now(), failed: make(chan error, 3)}
+	s := &server{conf: conf, box: box, clock: clock, began: time.Now(), again: make(chan struct{}, 1), failed: make(chan error, 3)}
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
 	if s.control, err = control.Listen(box); err != nil {
@@ -133,11 +151,12 @@ func start(conf config, log *slog.Logger, lights control.Lights) (*server, error
 		s.cert = front.NewCertificate(certificateIn(conf.Data), hostNames(host), lanAddresses(), log)
 		box.Certificate = s.cert.State
 	}
-	s.msn = msnserver.New(msnserver.Config{Hub: box.Hub, Log: log, Cert: s.cert, Limits: conf.Limits.server(), Pages: newHealth(s, hostNames(host))})
+	s.msn = msnserver.New(msnserver.Config{Hub: box.Hub, Log: log, Cert: s.cert, Limits: conf.Limits.server(), Pages: s.pages(hostNames(host))})
 	if s.cert != nil {
 		box.Trusted = s.cert.Root
 	}
-	box.SignInChanged, box.Troubled, box.Reach, box.Overhear = s.msn.VoidTickets, s.troubled, s.likelyAddress, s.msn.Record
+	box.SignInChanged = func(handle string) { s.msn.VoidTickets(handle); s.web.SignOut(handle) }
+	box.Troubled, box.Reach, box.Overhear, box.Try, box.Restore = s.troubled, s.likelyAddress, s.msn.Record, s.guess, s.restore
 	for _, p := range ports(conf) {
 		box.Listeners = append(box.Listeners, doors[p.name].about)
 	}
@@ -223,12 +242,15 @@ func (s *server) greet(ctx context.Context, out io.Writer) {
 		fmt.Fprintf(w, "%s\t%s\t%s\n", l.Name, dash(l.Addr), l.Note)
 	}
 	fmt.Fprintf(w, "data folder\t%s\n\n", s.conf.Data)
+	if code := s.box.ClaimCode(); code != "" {
+		fmt.Fprintf(w, "Nobody owns this box yet: open its pages in a browser and give the code\n\n\t%s\t%s\n\n", s.site(), code)
+	}
 	if users := s.box.Hub.AccountList(); len(users) == 0 {
 		where := ""
 		if usual, err := defaultData(); err != nil || usual != s.conf.Data {
 			where = " --data " + s.conf.Data
 		}
-		fmt.Fprintf(w, "There are no accounts yet. Make the first in another terminal (with --md5 for MSN Messenger 1.0 to 4.6):\n\n\tnudge user add alice@hotmail.com%s\n", where)
+		fmt.Fprintf(w, "There are no accounts yet. Without a browser, make the first in another terminal (with --md5 for MSN Messenger 1.0 to 4.6):\n\n\tnudge user add alice@hotmail.com%s\n", where)
 	}
 }
 

@@ -155,7 +155,7 @@ func (sink) Deliver(_ im.Event, settle func(bool)) {
 // box on an empty folder works with it.
 func TestBackupUnderLoad(t *testing.T) {
 	dir := t.TempDir()
-	s, err := start(config{Data: dir, MSN: "127.0.0.1:0", HTTP: "127.0.0.1:0", HTTPS: off, Names: off}, newLog(t.Output(), slog.LevelWarn), nil)
+	s, err := start(config{Data: dir, MSN: "127.0.0.1:0", HTTP: "127.0.0.1:0", HTTPS: off, Names: off}, newLog(t.Output(), slog.LevelWarn), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

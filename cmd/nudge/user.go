@@ -127,15 +127,17 @@ func (c userPasswd) Run(e *env) error {
 
 type userSet struct {
 	Handle string `arg:""`
-	Key    string `arg:"" enum:"name,md5,code-page" help:"name, md5 or code-page."`
-	Value  string `arg:"" help:"The new name; on or off; the code page of a PC whose Messenger is too old to name it."`
+	Key    string `arg:"" enum:"name,md5,code-page,owner,parent" help:"name, md5, code-page, owner or parent."`
+	Value  string `arg:"" help:"The new name; on or off; the code page of a PC whose Messenger is too old to name it; the account whose child it is."`
 	passwordFlags
 }
 
 func (userSet) Help() string {
 	return "md5 on lets MSN Messenger 1.0 to 4.6 sign in and needs the account's password. " +
-		"code-page is for MSN Messenger 1.0 to 2.2 on a Windows that is not Western European. Examples:\n\n" +
-		"\tnudge user set alice@hotmail.com code-page windows-1251\n" +
+		"code-page is for MSN Messenger 1.0 to 2.2 on a Windows that is not Western European. " +
+		"owner on lets the account do everything on the box's pages. parent makes it the child of another account: " +
+		"who wants to add it from another network is shown to that one. Examples:\n\n" +
+		"\tnudge user set alice@hotmail.com code-page windows-1251\n\tnudge user set carol@hotmail.com parent alice@hotmail.com\n" +
 		"\tnudge user set alice@hotmail.com name \"Alice B.\"\n\tnudge user set alice@hotmail.com md5 on --password opensesame"
 }
 
@@ -146,11 +148,16 @@ func (c userSet) Run(e *env) error {
 		change.Name = &c.Value
 	case c.Key == "code-page":
 		change.CodePage = &c.Value
+	case c.Key == "parent":
+		change.Parent = &c.Value
 	case c.Value != "on" && c.Value != off:
-		return usage("md5 can't be %q; choose on or off", c.Value)
+		return usage("%s can't be %q; choose on or off", c.Key, c.Value)
 	default:
 		on := c.Value == "on"
 		change.MD5 = &on
+		if c.Key == "owner" {
+			change.Owner, change.MD5 = &on, nil
+		}
 	}
 	var err error
 	if change.Password, err = c.read(e); err != nil {

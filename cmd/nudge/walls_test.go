@@ -45,7 +45,8 @@ msnserver/front           msnserver/passport msnserver/gateway
 msnserver                 bridge bridge/im msnserver/*
 cmd/nudge/command         –
 cmd/nudge/control         bridge bridge/im store
-cmd/nudge/web             cmd/nudge/control cmd/nudge/web/kit
+cmd/nudge/web             cmd/nudge/control cmd/nudge/web/*
+cmd/nudge/web/template    –
 cmd/nudge/web/kit         –
 cmd/nudge/e2e/msnclient   –
 cmd/nudge/e2e             cmd/nudge/e2e/*

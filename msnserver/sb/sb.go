@@ -238,7 +238,7 @@ func (s *Seat) Deliver(ev im.Event, settle func(bool)) {
 func (s *Seat) say(d *dialect.Dialect, m im.Message, settle func(bool)) {
 	s.alive()
 	who := s.speaker(d, m.From)
-	m.At = m.At.Local()
+	m.At = s.hub.In(m.At)
 	cmds := make([]wire.Command, 0, 1)
 	for _, payload := range d.Render(m, who.Name) {
 		cmds = append(cmds, who.words(payload))

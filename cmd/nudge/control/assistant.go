@@ -24,7 +24,7 @@ func (a Actions) Status(_ context.Context, account string) (string, error) {
 			here++
 		}
 	}
-	text := fmt.Sprintf("All is well here since %s. %s signed in.", a.b.started.Format("2 Jan 15:04"), count(here, "person is", "people are"))
+	text := fmt.Sprintf("All is well here since %s. %s signed in.", a.b.Hub.In(a.b.started).Format("2 Jan 15:04"), count(here, "person is", "people are"))
 	for _, l := range a.b.Hub.Links(account) {
 		text += fmt.Sprintf("\n%s: %s", l.Net, linkLine(a.b.link(l)))
 	}
@@ -111,8 +111,13 @@ func (a Actions) Answer(_ context.Context, account, answer string) error {
 	return a.b.Hub.AnswerHere(account, answer)
 }
 
-// LinkPage is "": this build has no pages.
-func (a Actions) LinkPage(context.Context, string) (string, error) { return "", nil }
+// LinkPage is a page on which account can be linked, once and for a few minutes.
+func (a Actions) LinkPage(_ context.Context, account string) (string, error) {
+	if a.b.LinkPage == nil {
+		return "", nil
+	}
+	return a.b.LinkPage(account), nil
+}
 
 // except takes one error for success: what is asked for is so already.
 func except(already, err error) error {

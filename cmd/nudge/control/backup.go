@@ -18,7 +18,7 @@ type backupRequest struct {
 // error what was written is worth nothing.
 func (cl *Client) Backup(ctx context.Context, w io.Writer, passphrase string) error {
 	if cl.box != nil {
-		return cl.box.Store.Backup(ctx, w, []byte(passphrase))
+		return cl.box.backup(ctx, w, passphrase)
 	}
 	resp, err := cl.post(ctx, backupPath, backupRequest{passphrase})
 	if err != nil {
@@ -31,6 +31,14 @@ func (cl *Client) Backup(ctx context.Context, w io.Writer, passphrase string) er
 	return nil
 }
 
+func (b *Box) backup(ctx context.Context, w io.Writer, passphrase string) error {
+	err := b.Store.Backup(ctx, w, []byte(passphrase))
+	if err == nil {
+		b.noteBackup(ctx)
+	}
+	return err
+}
+
 // serveBackup streams a backup. Once bytes have left, an error can only be
 // told by breaking the answer off.
 func (b *Box) serveBackup(w http.ResponseWriter, r *http.Request) {
@@ -40,7 +48,7 @@ func (b *Box) serveBackup(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	out := &started{ResponseWriter: w}
-	err := b.Store.Backup(r.Context(), out, []byte(in.Passphrase))
+	err := b.backup(r.Context(), out, in.Passphrase)
 	switch {
 	case err == nil:
 	case !out.begun:

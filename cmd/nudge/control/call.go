@@ -31,6 +31,7 @@ var routes = []route{
 	contactAdd, contactList, contactRemove,
 	settingList, settingSet,
 	statusGet, doctorRun, lightsTest, pairingOpen, rootGet, recordRun, recordStop,
+	userCheck, userJoin, boxClaim, todayList, logTail,
 }
 
 // maxRequest bounds a request's body; the largest is an import.

@@ -25,6 +25,7 @@ package control
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/netip"
 	"sync/atomic"
@@ -71,6 +72,15 @@ type Config struct {
 	// NamesUpstream tells how the name server's last question to its upstream
 	// failed; nil: there is no name server.
 	NamesUpstream func() error
+	// Try asks before a password or code from source is looked at (see
+	// passport.Throttle); nil: anybody may guess as fast as he likes.
+	Try func(source netip.Addr, what string) (done func(right bool), wait time.Duration)
+	// LinkPage makes an address under which account can be linked, once; nil:
+	// there are no pages.
+	LinkPage func(account string) string
+	// Restore puts a backup in place and starts the box again; nil: it can't.
+	Restore func(ctx context.Context, r io.Reader, passphrase string) error
+	LogTail func() []string // the last lines of the log; nil: nobody keeps them
 }
 
 // Listener is one port that the box listens on, or would.
@@ -84,8 +94,9 @@ type Listener struct {
 type Box struct {
 	Config
 	started    time.Time
-	pairing    atomic.Pointer[Pairing]            // nil: never open yet
+	pairing    atomic.Pointer[Pairing]            // nil: not open
 	stopRecord atomic.Pointer[context.CancelFunc] // nil: nothing is being recorded
+	claim      claimCode
 }
 
 // New makes a Box.

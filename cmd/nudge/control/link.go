@@ -210,7 +210,8 @@ func (b *Box) link(l bridge.LinkInfo) Link {
 		out.Text = "the box is not running"
 	}
 	if !l.Since.IsZero() {
-		out.Since = &l.Since
+		since := b.Hub.In(l.Since)
+		out.Since = &since
 	}
 	if l.Question.Text != "" {
 		out.Question = &Question{l.Question.Text, Field(l.Question.Field)}

@@ -28,28 +28,23 @@ func (p PC) String() string {
 	}
 	const clock = "2 Jan 15:04:05"
 	if p.Times > 1 {
-		text += fmt.Sprintf(" (%d times since %s, last %s)", p.Times, p.First.Local().Format(clock), p.Last.Local().Format(clock))
+		text += fmt.Sprintf(" (%d times since %s, last %s)", p.Times, p.First.Format(clock), p.Last.Format(clock))
 	} else {
-		text += " (" + p.Last.Local().Format(clock) + ")"
+		text += " (" + p.Last.Format(clock) + ")"
 	}
 	return text + "; " + p.Cure
 }
 
 // pcs are the PCs that could not sign in, the latest first.
-func (b *Box) pcs(ctx context.Context) ([]PC, error) {
+func (b *Box) pcs(context.Context) ([]PC, error) {
 	if b.Troubled == nil {
 		return nil, nil
 	}
-	all, err := b.settingList(ctx, Done{})
-	if err != nil {
-		return nil, err
+	all := b.Troubled(b.Hub.Setting(SettingAddress))
+	for i := range all {
+		all[i].First, all[i].Last = b.Hub.In(all[i].First), b.Hub.In(all[i].Last)
 	}
-	for _, s := range all {
-		if s.Key == SettingAddress {
-			return b.Troubled(s.Value), nil
-		}
-	}
-	return b.Troubled(""), nil
+	return all, nil
 }
 
 func (b *Box) checkPCs(ctx context.Context) (checks []Check, err error) {

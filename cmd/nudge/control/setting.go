@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"nudge/bridge"
 	"nudge/store"
@@ -32,6 +33,8 @@ var settings = []struct {
 	check func(value string) string
 }{
 	{Setting{Key: SettingAddress, Help: "name or address by which old PCs reach this box, as nudge and its assistant tell it; empty: found out by itself"}, hostWrong},
+	{Setting{Key: bridge.TimeZone, Help: "time zone in which times are shown, such as Europe/Berlin; empty: that of the machine"}, zoneWrong},
+	{Setting{Key: SettingSignUp, Default: "off", Help: "on: people in the home network may make accounts for themselves on the box's pages"}, switchWrong},
 	{Setting{Key: bridge.NoteInName, Default: "off", Help: "on: clients before MSN 7.0 see what a contact says about himself after his name; " +
 		"from their next sign-in on"}, switchWrong},
 	{Setting{Key: bridge.Challenge, Default: "off", Help: "on: clients from MSN 3.6 on are asked to prove what program they are, as they once were; " +
@@ -83,12 +86,22 @@ func (b *Box) settingSet(ctx context.Context, v SettingValue) (Done, error) {
 			return Done{}, fmt.Errorf("%s can't be %q: %s", v.Key, v.Value, why)
 		}
 		err := b.Store.Update(ctx, func(tx *store.Tx) error { return tx.PutSetting(v.Key, v.Value) })
+		if err == nil && v.Key == bridge.TimeZone {
+			b.Hub.SetZone(v.Value)
+		}
 		if err == nil && b.SettingsChanged != nil {
 			b.SettingsChanged()
 		}
 		return Done{}, err
 	}
 	return Done{}, fmt.Errorf("there is no setting %q; nudge setting shows all", v.Key)
+}
+
+func zoneWrong(v string) string {
+	if _, err := time.LoadLocation(v); err != nil || strings.ContainsAny(v, " \t") {
+		return "it must be a time zone, such as Europe/Berlin or UTC"
+	}
+	return ""
 }
 
 func switchWrong(v string) string {

@@ -21,6 +21,9 @@ type Status struct {
 	Troubled  []PC       `json:"troubled"`          // PCs that could not sign in lately
 	Lights    string     `json:"lights,omitempty"`  // which there are, or why there are none
 	Pairing   *time.Time `json:"pairing,omitempty"` // open until
+	Owned     bool       `json:"owned"`             // some account owns the box
+	SignUp    bool       `json:"sign_up"`           // people may make accounts for themselves now
+	Backup    *time.Time `json:"backup,omitempty"`  // when the last was made
 }
 
 var statusGet = call[Done, Status]{"/status", (*Box).status}
@@ -33,7 +36,13 @@ func (cl *Client) Status(ctx context.Context) (Status, error) {
 func (b *Box) status(ctx context.Context, _ Done) (Status, error) {
 	s := Status{Version: b.Version, Running: b.Running, Data: b.Data, Listeners: b.Listeners, Online: []User{}, Troubled: []PC{}}
 	if b.Running {
-		s.Started = &b.started
+		started := b.Hub.In(b.started)
+		s.Started = &started
+	}
+	s.Owned, s.SignUp = b.Hub.HasOwner(), b.SignUpOpen()
+	if last := b.LastBackup(); !last.IsZero() {
+		last = b.Hub.In(last)
+		s.Backup = &last
 	}
 	if b.Lights != nil {
 		s.Lights, _ = b.Lights.About()

@@ -23,7 +23,9 @@ type User struct {
 	Protocol string    `json:"protocol,omitempty"` // and which version it speaks
 	Address  string    `json:"address,omitempty"`
 	Contacts int       `json:"contacts"`
-	Waiting  int       `json:"waiting"` // messages for the next sign-in
+	Waiting  int       `json:"waiting"`          // messages for the next sign-in
+	Owner    bool      `json:"owner"`            // may do everything on the box's pages
+	Parent   string    `json:"parent,omitempty"` // the account whose child it is
 }
 
 // NewUser asks for an account. Without a password the box makes one.
@@ -32,6 +34,8 @@ type NewUser struct {
 	Name     string `json:"name,omitempty"`
 	Password string `json:"password,omitempty"`
 	MD5      bool   `json:"md5,omitempty"`
+	Owner    bool   `json:"owner,omitempty"`
+	Parent   string `json:"parent,omitempty"`
 }
 
 // NewPassword is an account with the password the box made for it.
@@ -48,6 +52,8 @@ type UserChange struct {
 	Name     *string `json:"name,omitempty"`
 	MD5      *bool   `json:"md5,omitempty"`
 	CodePage *string `json:"code_page,omitempty"` // "" for Western European
+	Owner    *bool   `json:"owner,omitempty"`
+	Parent   *string `json:"parent,omitempty"` // "" for nobody's child
 	Password string  `json:"password,omitempty"`
 }
 
@@ -103,6 +109,11 @@ func (b *Box) userAdd(ctx context.Context, u NewUser) (NewPassword, error) {
 	if err := b.Hub.CreateAccount(ctx, u.Handle, u.Name, cmp.Or(u.Password, added.Password), u.MD5); err != nil {
 		return NewPassword{}, err
 	}
+	if u.Owner || u.Parent != "" {
+		if _, err := b.userSet(ctx, UserChange{Handle: u.Handle, Owner: &u.Owner, Parent: &u.Parent}); err != nil {
+			return NewPassword{}, fmt.Errorf("%s was added, but: %w", u.Handle, err)
+		}
+	}
 	if !strings.HasSuffix(strings.ToLower(u.Handle), "@hotmail.com") {
 		added.Warnings = append(added.Warnings, "MSN 1.0 wants @hotmail.com: it can't sign in as "+u.Handle+". Later clients can.")
 	}
@@ -113,9 +124,9 @@ func (b *Box) userList(context.Context, Done) ([]User, error) {
 	users := []User{}
 	for _, a := range b.Hub.AccountList() {
 		users = append(users, User{
-			Handle: a.Handle, Name: a.Name, MD5: a.MD5, CodePage: a.CodePage, Created: a.Created, Status: statusWord(a.Status),
+			Handle: a.Handle, Name: a.Name, MD5: a.MD5, CodePage: a.CodePage, Created: b.Hub.In(a.Created), Status: statusWord(a.Status),
 			Client: a.Client.Program, Protocol: a.Client.Proto, Address: a.Client.Remote,
-			Contacts: a.Contacts, Waiting: a.Waiting,
+			Contacts: a.Contacts, Waiting: a.Waiting, Owner: a.Owner, Parent: a.Parent,
 		})
 	}
 	return users, nil
@@ -134,6 +145,16 @@ func (b *Box) userSet(ctx context.Context, c UserChange) (Done, error) {
 	}
 	if c.CodePage != nil {
 		if err := b.Hub.SetCodePage(ctx, c.Handle, *c.CodePage); err != nil {
+			return Done{}, err
+		}
+	}
+	if c.Parent != nil {
+		if err := b.Hub.SetParent(ctx, c.Handle, *c.Parent); err != nil {
+			return Done{}, err
+		}
+	}
+	if c.Owner != nil {
+		if err := b.Hub.SetOwner(ctx, c.Handle, *c.Owner); err != nil {
 			return Done{}, err
 		}
 	}
