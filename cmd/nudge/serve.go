@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -130,14 +131,19 @@ func start(conf config, log *slog.Logger, lights control.Lights) (*server, error
 	}
 	host, _ := os.Hostname()
 	if _, secure := doors["https"]; secure {
-		s.cert = front.NewCertificate(certificateIn(conf.Data), hostNames(host), lanAddresses(), log)
-		box.Certificate = s.cert.State
+		s.cert = front.NewCertificate(certificateIn(conf.Data), hostNames(host), lanAddresses, log)
+		box.Certificate = func() control.Certificate { return control.Certificate(s.cert.State()) }
 	}
 	s.msn = msnserver.New(msnserver.Config{Hub: box.Hub, Log: log, Cert: s.cert, Limits: conf.Limits.server(), Pages: newHealth(s, hostNames(host))})
 	if s.cert != nil {
 		box.Trusted = s.cert.Root
 	}
-	box.SignInChanged, box.Troubled, box.Reach, box.Overhear = s.msn.VoidTickets, s.troubled, s.likelyAddress, s.msn.Record
+	box.SignInChanged, box.Troubled, box.Outside, box.Reach, box.Overhear = s.msn.VoidTickets, s.troubled, s.outside, s.likelyAddress, s.msn.Record
+	if _, port, _ := net.SplitHostPort(doors["msn"].about.Addr); port == "1863" {
+		box.Lookup = func(ctx context.Context, name string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip4", name)
+		}
+	}
 	for _, p := range ports(conf) {
 		box.Listeners = append(box.Listeners, doors[p.name].about)
 	}
@@ -268,3 +274,6 @@ func (s *server) troubled(box string) (pcs []control.PC) {
 	}
 	return pcs
 }
+
+// outside says who came from the Internet, in the owner's terms (control.Config).
+func (s *server) outside() control.Outsider { return control.Outsider(s.msn.Outsiders()) }
