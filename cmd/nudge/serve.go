@@ -64,11 +64,14 @@ func (c serveCmd) Run(e *env) error {
 	return errors.Join(err, s.stop(ctx))
 }
 
-// How long stopping may take: for clients to take what is on its way to them,
-// and altogether.
+// How long stopping may take: for clients to take what is on its way to them, and
+// altogether. keyTime is for a key of the certificate that is being made: the
+// first board takes half a minute for one, and only the end of the process can
+// break that off.
 const (
 	drainTime = 3 * time.Second
 	stopTime  = 15 * time.Second
+	keyTime   = time.Second
 )
 
 // newLog logs to w. The journal writes the time itself.
@@ -102,6 +105,7 @@ type server struct {
 	began   time.Time
 	failed  chan error // why a port stopped answering
 	wg      sync.WaitGroup
+	settled chan struct{} // closed when settling down has ended
 }
 
 // start opens the data folder and every port, and lets clients in. The control
@@ -113,7 +117,7 @@ func start(conf config, log *slog.Logger, lights control.Lights) (*server, error
 	if err != nil {
 		return nil, err
 	}
-	s := &server{conf: conf, box: box, clock: clock, began: time.Now(), failed: make(chan error, 3)}
+	s := &server{conf: conf, box: box, clock: clock, began: time.Now(), failed: make(chan error, 3), settled: make(chan struct{})}
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
 	if s.control, err = control.Listen(box); err != nil {
@@ -159,7 +163,7 @@ func start(conf config, log *slog.Logger, lights control.Lights) (*server, error
 	}
 	settling, hurry := context.WithCancel(context.Background())
 	s.hurry = hurry
-	s.wg.Go(func() { s.settle(settling) })
+	go func() { s.settle(settling); close(s.settled) }()
 	s.wg.Go(func() { keepSmall(settling) })
 	s.wg.Go(func() { s.copies(settling) })
 	return s, nil
@@ -204,7 +208,12 @@ func (s *server) stop(ctx context.Context) error {
 		err = nil
 	}
 	s.wg.Wait()
-	return errors.Join(err, s.control.Close(ctx), closeBox(ctx, s.box))
+	err = errors.Join(err, s.control.Close(ctx), closeBox(ctx, s.box))
+	select {
+	case <-s.settled:
+	case <-time.After(keyTime):
+	}
+	return err
 }
 
 // hostNames are what the box is called in the home network.
