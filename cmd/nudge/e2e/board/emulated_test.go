@@ -196,9 +196,9 @@ func (s *scene) attention() {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.ctx, patience)
 	defer cancel()
-	if c, err := s.trySignIn(ctx, "alice", "wrong"); err == nil {
-		c.Close()
-		s.Fatal("alice signs in with a wrong password")
+	_, err := s.trySignIn(ctx, "alice", "wrong")
+	if msnclient.Code(err) != "911" {
+		s.Fatalf("a wrong password is answered with %v", err)
 	}
 	s.just("traffic, blinking because a PC can't sign in", s.ready, s.traffic)
 	s.just("and in the dark half of its blink", s.ready)
