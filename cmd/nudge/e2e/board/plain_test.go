@@ -36,7 +36,7 @@ func (s *scene) byHand() {
 	s.stop("TERM")
 	s.just("nothing after it was stopped")
 	if s.load {
-		s.Log(s.do("nudgeload --nudge /usr/bin/nudge --clients 20 --contacts 5 --pairs 5 --messages 20 --changes 20 --rounds 1 --rest 2s"))
+		s.Log(s.do("nudgeload --nudge /usr/bin/nudge --clients 20 --contacts 5 --pairs 5 --messages 20 --changes 20 --rounds 1 --rest 0s")) // what rests here is not still enough for a PC's measure
 	}
 }
 
