@@ -21,6 +21,7 @@ type LinkInfo struct {
 	State        im.State
 	Text         string // for a person, with what to do next
 	Since        time.Time
+	Stuck        bool      // down until a person does what Text says
 	Waiting      int       // messages and edits that the network has not confirmed
 	Question     im.Prompt // that the link asks now, zero none
 }
@@ -227,7 +228,7 @@ func (h *Hub) Links(handle string) []LinkInfo {
 func (p *port) info(account string) LinkInfo {
 	l := LinkInfo{
 		Account: account, Net: p.net, Fields: p.rec.Fields, Settings: p.rec.Settings,
-		State: p.state.State, Text: p.state.Text, Since: p.since, Waiting: len(p.sends),
+		State: p.state.State, Text: p.state.Text, Since: p.since, Stuck: p.stuck, Waiting: len(p.sends),
 	}
 	if p.question != nil {
 		l.Question = p.question.Prompt

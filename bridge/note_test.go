@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"testing"
+	"testing/synctest"
 
 	"nudge/bridge/im"
 )
@@ -114,6 +115,36 @@ func TestAnswered(t *testing.T) {
 		}
 		if l := bob.Lists().Contacts; len(l) != 1 || l[0].Lists != RL || before.Contacts[0].Lists != RL|PL {
 			t.Errorf("before %+v, after %+v", before.Contacts, l)
+		}
+	})
+}
+
+// TestAsked: somebody on a network who asks while nobody is signed on waits for a
+// person; not so people on this box, whom the owner brings together himself.
+func TestAsked(t *testing.T) {
+	on(t, func(t *testing.T, b *box) {
+		b.user("alice@hotmail.com")
+		b.user("bob@hotmail.com")
+		b.linked("alice@hotmail.com")
+		if err := b.AddContact(t.Context(), "bob@hotmail.com", "alice@hotmail.com"); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.Asked(); len(got) > 0 {
+			t.Errorf("asked are %+v", got)
+		}
+		b.in(im.ContactEdit{Op: im.Add, Who: im.Contact{Person: wirePerson("carol@wire.test")}})
+		synctest.Wait()
+		if got := b.Asked(); len(got) != 1 || got[0] != (Asked{"alice@hotmail.com", 1}) {
+			t.Errorf("asked are %+v", got)
+		}
+		alice, _ := b.signOn("alice@hotmail.com")
+		if got := b.Asked(); len(got) > 0 {
+			t.Errorf("%+v are asked while they are here", got)
+		}
+		must(alice.Add(t.Context(), BL, "carol@wire.test", 0))
+		alice.Close()
+		if got := b.Asked(); len(got) > 0 {
+			t.Errorf("%+v are asked, who have answered", got)
 		}
 	})
 }

@@ -216,6 +216,36 @@ func (h *Hub) AccountList() []AccountInfo {
 	return all
 }
 
+// Asked is an account that nobody is signed on to while people on its networks wait
+// for an answer, who want to add it. Those on this box don't count: they are the
+// owner's own people.
+type Asked struct {
+	Handle string
+	By     int
+}
+
+// Asked lists them by handle.
+func (h *Hub) Asked() (all []Asked) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, a := range h.accounts {
+		if len(a.sessions) > 0 {
+			continue
+		}
+		n := 0
+		for _, c := range a.contacts {
+			if c.Net != "" && c.on(PL) {
+				n++
+			}
+		}
+		if n > 0 {
+			all = append(all, Asked{a.rec.Handle, n})
+		}
+	}
+	slices.SortFunc(all, func(x, y Asked) int { return cmp.Compare(x.Handle, y.Handle) })
+	return all
+}
+
 // AccountContacts lists the contacts of an account by handle.
 func (h *Hub) AccountContacts(handle string) ([]Contact, error) {
 	h.mu.Lock()

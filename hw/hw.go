@@ -36,7 +36,8 @@ type Role uint8
 
 // The roles. Ready: lit when the box serves. Users: somebody is signed on.
 // Links: all links are up, blinking when one is not. Traffic: flashes with each
-// message. Buzzer: sounds when somebody is nudged.
+// message, and blinks slowly while something waits for a person. Buzzer: sounds
+// when somebody is nudged.
 const (
 	Ready Role = iota
 	Users
@@ -184,6 +185,9 @@ func (p *Panel) Ready(yes bool) {
 		}
 	})
 }
+
+// Attention shows whether something waits for a person.
+func (p *Panel) Attention(yes bool) { p.set(func(s *state) { s.attention = yes }) }
 
 // Pairing shows until when the box lets somebody in; the zero time: no longer.
 func (p *Panel) Pairing(until time.Time) { p.set(func(s *state) { s.pairing = until }) }

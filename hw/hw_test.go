@@ -124,6 +124,46 @@ func TestBlinkingIsEvenAndInStep(t *testing.T) {
 	})
 }
 
+// TestAttention: the traffic light blinks while something waits for a person, and
+// a message turns it upside down.
+func TestAttention(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := usual(t)
+		p := panel(t, b, Config{Lines: map[Role]string{Traffic: "GPIO23"}})
+		pin := b.pins["GPIO23"]
+		p.Attention(true)
+		synctest.Wait()
+		if pin.on() {
+			t.Error("it blinks before the box serves")
+		}
+		p.Ready(true)
+		for range 6 {
+			synctest.Wait()
+			if even := time.Now().Unix()%2 == 0; pin.on() != even {
+				t.Errorf("%v: lit is %v", time.Now(), pin.on())
+			}
+			time.Sleep(slow / 2)
+			lit := pin.on()
+			p.Deliver(im.Message{Kind: im.Text}, nil)
+			synctest.Wait()
+			if pin.on() == lit {
+				t.Error("a message does not show")
+			}
+			time.Sleep(flashTime)
+			synctest.Wait()
+			if pin.on() != lit {
+				t.Error("a message shows for too long")
+			}
+			time.Sleep(slow/2 - flashTime)
+		}
+		p.Attention(false)
+		synctest.Wait()
+		if next := p.show(time.Now()); !next.IsZero() || pin.on() {
+			t.Errorf("nothing waits any more, yet it is lit (%v) or changes at %v", pin.on(), next)
+		}
+	})
+}
+
 func TestActiveLow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := usual(t)

@@ -17,14 +17,15 @@ const (
 
 // state is what the lights show, all of it.
 type state struct {
-	phase   phase
-	seen    im.Overview
-	flash   time.Time // the last flash of Traffic began
-	nudged  time.Time // the last sound of the buzzer began
-	quiet   Quiet
-	pairing time.Time // open until
-	gesture gesture   // what the button is doing
-	test    time.Time // a test began
+	phase     phase
+	seen      im.Overview
+	flash     time.Time // the last flash of Traffic began
+	nudged    time.Time // the last sound of the buzzer began
+	quiet     Quiet
+	attention bool      // something waits for a person
+	pairing   time.Time // open until
+	gesture   gesture   // what the button is doing
+	test      time.Time // a test began
 }
 
 // How long things are lit, and the halves of a blink.
@@ -68,7 +69,7 @@ func (s state) look(r Role, i, n int, now time.Time) (on bool, until time.Time) 
 		}
 		return s.phase == serving && s.seen.Links > 0, time.Time{}
 	case Traffic:
-		return pulse(s.flash, flashTime, now)
+		return s.lookTraffic(now)
 	default:
 		return pulse(s.nudged, soundTime, now)
 	}
@@ -92,6 +93,19 @@ func (s state) lookReady(now time.Time) (bool, time.Time) {
 		return on, until
 	}
 	return true, time.Time{}
+}
+
+// lookTraffic turns a slow blink upside down for a flash, so that both are seen.
+func (s state) lookTraffic(now time.Time) (bool, time.Time) {
+	flash, until := pulse(s.flash, flashTime, now)
+	if !s.attention || s.phase != serving {
+		return flash, until
+	}
+	on, turn := blink(slow, now)
+	if until.IsZero() || turn.Before(until) {
+		until = turn
+	}
+	return on != flash, until
 }
 
 // blink is on and off for half each, all lights in step.

@@ -43,7 +43,7 @@ func newLAN(t *testing.T) *lan {
 		}
 	}
 	log := slog.New(slog.DiscardHandler)
-	cert := front.NewCertificate(&inMemory{}, nil, nil, log)
+	cert := front.NewCertificate(&inMemory{}, nil, noAddress, log)
 	if err := cert.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -241,3 +241,6 @@ func TestDiagnosis(t *testing.T) {
 		}
 	}
 }
+
+// noAddress is a box without a network.
+func noAddress() []net.IP { return nil }

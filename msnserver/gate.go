@@ -25,6 +25,16 @@ type gate struct {
 	from    map[netip.Addr]int // those of them that count for their address
 	turned  int                // turned away since it was logged
 	quietly time.Time          // not to be logged again before
+	outside Outsiders
+}
+
+// Outsiders is who came from the Internet and was turned away: how many, and the
+// last of them. With IPv6 nobody can tell them from the home's own PCs: those do
+// not count.
+type Outsiders struct {
+	Peer  netip.Addr
+	Times int
+	Last  time.Time
 }
 
 // turnedAway is how often connections that were turned away are logged: whoever
@@ -94,10 +104,29 @@ func (g *gate) turnAway(c net.Conn, why error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.turned++
-	if now := time.Now(); now.After(g.quietly) {
+	now := time.Now()
+	if peer, err := netip.ParseAddrPort(c.RemoteAddr().String()); err == nil && why == errOutside && internet(peer.Addr().Unmap()) {
+		g.outside = Outsiders{peer.Addr().Unmap(), g.outside.Times + 1, now}
+	}
+	if now.After(g.quietly) {
 		g.log.Warn("a connection was turned away", "remote", c.RemoteAddr(), "why", why, "since last told", g.turned)
 		g.turned, g.quietly = 0, now.Add(turnedAway)
 	}
+}
+
+// shared is what providers give out when they run short of addresses, and what
+// private networks over the Internet use (RFC 6598).
+var shared = netip.MustParsePrefix("100.64.0.0/10")
+
+// internet tells whether a is an IPv4 address of the Internet.
+func internet(a netip.Addr) bool {
+	return a.Is4() && a.IsGlobalUnicast() && !AtHome(a) && !shared.Contains(a)
+}
+
+func (g *gate) outsiders() Outsiders {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.outside
 }
 
 // admitted is a connection that was let in, or that came in over such ones

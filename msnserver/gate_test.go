@@ -50,3 +50,23 @@ func TestGate(t *testing.T) {
 		t.Errorf("%d are open, from %v", g.open, g.from)
 	}
 }
+
+// TestOutsiders counts who comes from the Internet, and nobody else.
+func TestOutsiders(t *testing.T) {
+	g := newGate(AtHome, DefaultLimits(), slog.New(slog.DiscardHandler))
+	for from, want := range map[string]int{"100.64.1.2:1": 0, "[2001:db8::1]:1": 0, "203.0.113.9:1": 1, "[::ffff:203.0.113.9]:2": 2} {
+		g.outside = Outsiders{Times: max(0, want-1)}
+		c := &caller{from: from}
+		_, err := g.enter(c)
+		g.turnAway(c, err)
+		o := g.outsiders()
+		if o.Times != want || want > 0 && o.Peer != netip.MustParseAddr("203.0.113.9") {
+			t.Errorf("%s: %+v", from, o)
+		}
+	}
+	g.outside = Outsiders{}
+	g.turnAway(&caller{from: "203.0.113.9:1"}, errMany)
+	if o := g.outsiders(); o.Times != 0 {
+		t.Errorf("somebody who may come in, but for the limits, counts: %+v", o)
+	}
+}

@@ -43,7 +43,7 @@ var siegeCert inMemory // one key for all tests: making it takes long
 const patience = 20 * time.Second
 
 func newSiege(t testing.TB, l Limits) *siege {
-	cert := front.NewCertificate(&siegeCert, nil, nil, slog.New(slog.DiscardHandler))
+	cert := front.NewCertificate(&siegeCert, nil, noAddress, slog.New(slog.DiscardHandler))
 	if err := cert.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -104,6 +104,9 @@ func (s *Server) Try(source net.Addr, what string) (done func(right bool), pause
 // Troubles are the PCs that could not sign in lately, and why.
 func (s *Server) Troubles() []Trouble { return s.trouble.list(time.Now()) }
 
+// Outsiders tells who came from the Internet and was turned away.
+func (s *Server) Outsiders() Outsiders { return s.gate.outsiders() }
+
 // AskedName notes that a PC was told our address for a name that old clients
 // look for: login says that the name is one of the log-in servers', else it is
 // the messenger server's. A PC that then does not come is in trouble.

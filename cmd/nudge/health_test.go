@@ -116,10 +116,10 @@ func TestHolder(t *testing.T) {
 	dir := t.TempDir()
 	nudge(t, "", "--data", dir, "user", "add", "alice@hotmail.com").want(t, exitOK)
 	file := dir + "/nudge.toml"
-	if err := os.WriteFile(file, []byte("data='"+dir+"'\nhttps='off'\nhttp='127.0.0.1:0'\nmsn='"+l.Addr().String()+"'"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("data='"+dir+"'\nhttps='off'\nnames='127.0.0.1:0'\nhttp='127.0.0.1:0'\nmsn='"+l.Addr().String()+"'"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	nudge(t, "", "--config", file, "doctor").want(t, exitFailed, "port msn", l.Addr().String()+" is used by nudge.test", "port http", "127.0.0.1:0 is free")
+	nudge(t, "", "--config", file, "doctor").want(t, exitFailed, "port msn", l.Addr().String()+" is used by nudge.test", "port http", "127.0.0.1:0 is free", "port names", "port netbios", "port llmnr")
 }
 
 // A certificate that can't be used is said with its reason, as long as nobody

@@ -92,5 +92,22 @@ func (e *env) portChecks() (checks []control.Check) {
 		}
 		checks = append(checks, c)
 	}
+	return append(checks, namePortChecks(conf.Names, ":53")...)
+}
+
+// namePortChecks tells the same of the name server's ports; see openNames.
+func namePortChecks(asked, standard string) (checks []control.Check) {
+	d, err := openNames(asked, standard)
+	if err != nil {
+		return []control.Check{{Name: "port " + control.ListenerNames, Verdict: control.Bad, Text: err.Error()}}
+	}
+	for _, l := range d.about {
+		c := control.Check{Name: "port " + l.Name, Verdict: control.Good, Text: l.Addr + " is free"}
+		if l.Addr == "" {
+			c.Verdict, c.Text = control.Warn, l.Note
+		}
+		checks = append(checks, c)
+	}
+	d.close()
 	return checks
 }

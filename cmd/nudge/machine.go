@@ -24,7 +24,7 @@ import (
 // machine is what a server has to do with the machine it runs on: lights and
 // button, and systemd, which is told how the box is (a line for its status, and
 // a sign of life) and may ask to read the configuration again. It has two
-// goroutines from tend to close, besides the panel's.
+// or three goroutines from tend to close, besides the panel's.
 type machine struct {
 	log    *slog.Logger
 	last   lastLines // of the log
@@ -35,6 +35,7 @@ type machine struct {
 	box    atomic.Pointer[control.Box] // nil until tend
 	state  atomic.Pointer[im.Overview]
 	wake   chan struct{} // state changed
+	link   chan struct{} // a link's did
 	hangup chan os.Signal
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -43,7 +44,7 @@ type machine struct {
 
 // newMachine shows with the lights that the box starts.
 func newMachine(stderr io.Writer, conf config, reread func() (config, error)) *machine {
-	m := &machine{level: new(slog.LevelVar), conf: conf, reread: reread, wake: make(chan struct{}, 1), hangup: make(chan os.Signal, 1)}
+	m := &machine{level: new(slog.LevelVar), conf: conf, reread: reread, wake: make(chan struct{}, 1), link: make(chan struct{}, 1), hangup: make(chan os.Signal, 1)}
 	kept := slog.NewTextHandler(&m.last, &slog.HandlerOptions{Level: m.level})
 	m.log = slog.New(slog.NewMultiHandler(newLog(stderr, m.level).Handler(), kept))
 	m.state.Store(&im.Overview{})
@@ -74,6 +75,7 @@ func (m *machine) tend(s *server) {
 	signal.Notify(m.hangup, syscall.SIGHUP)
 	m.notify(daemon.SdNotifyReady)
 	m.wg.Go(m.tell)
+	m.wg.Go(m.attend)
 	if every, err := daemon.SdWatchdogEnabled(false); err == nil && every > 0 {
 		m.wg.Go(func() { m.prove(every/3, s) })
 	}
@@ -81,12 +83,18 @@ func (m *machine) tend(s *server) {
 
 // Deliver takes what the displays of the hub are told (im.Sink).
 func (m *machine) Deliver(ev im.Event, _ func(bool)) {
-	if o, ok := ev.(im.Overview); ok {
-		m.state.Store(&o)
-		select {
-		case m.wake <- struct{}{}:
-		default:
-		}
+	changed := m.link
+	switch ev := ev.(type) {
+	case im.Overview:
+		m.state.Store(&ev)
+		changed = m.wake
+	case im.LinkState:
+	default:
+		return
+	}
+	select {
+	case changed <- struct{}{}:
+	default:
 	}
 }
 
@@ -106,6 +114,33 @@ func (m *machine) tell() {
 			m.notify(fmt.Sprintf("STATUS=ready: %d signed in, %d of %d links up", o.Users, o.Up, o.Links))
 		case <-m.hangup:
 			m.reload()
+		case <-m.ctx.Done():
+			return
+		}
+	}
+}
+
+// attendEvery is how often the box looks whether something waits for a person,
+// besides whenever a link changes.
+const attendEvery = 20 * time.Second
+
+// attend shows whether something waits for a person.
+func (m *machine) attend() {
+	tick := time.NewTicker(attendEvery)
+	defer tick.Stop()
+	shown := false
+	for {
+		waits, err := m.box.Load().Attention(m.ctx)
+		if err != nil && m.ctx.Err() == nil {
+			m.log.Error("what waits for a person can't be found out", "err", err)
+		}
+		if is := len(waits) > 0; is != shown {
+			shown = is
+			m.panel.Attention(is)
+		}
+		select {
+		case <-tick.C:
+		case <-m.link:
 		case <-m.ctx.Done():
 			return
 		}

@@ -63,6 +63,18 @@ func openNames(asked, standard string) (d nameDoors, err error) {
 	return d, nil
 }
 
+// close gives the ports back, of a name server that never came to be.
+func (d *nameDoors) close() {
+	for _, sock := range []*names.Socket{d.dns, d.netbios, d.llmnr} {
+		if sock != nil {
+			sock.Close()
+		}
+	}
+	if d.tcp != nil {
+		d.tcp.Close()
+	}
+}
+
 func (d *nameDoors) open(name string, at net.Addr) {
 	d.about = append(d.about, control.Listener{Name: name, Addr: at.String()})
 }

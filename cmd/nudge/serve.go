@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -78,11 +79,14 @@ func (c serveCmd) once(e *env, reread func() (config, error)) (again bool, err e
 	return again, errors.Join(err, s.stop(ctx))
 }
 
-// How long stopping may take: for clients to take what is on its way to them,
-// and altogether.
+// How long stopping may take: for clients to take what is on its way to them, and
+// altogether. keyTime is for a key of the certificate that is being made: the
+// first board takes half a minute for one, and only the end of the process can
+// break that off.
 const (
 	drainTime = 3 * time.Second
 	stopTime  = 15 * time.Second
+	keyTime   = time.Second
 )
 
 // newLog logs to w. The journal writes the time itself.
@@ -118,6 +122,7 @@ type server struct {
 	again   chan struct{} // a restored backup waits for the next start
 	failed  chan error    // why a port stopped answering
 	wg      sync.WaitGroup
+	settled chan struct{} // closed when settling down has ended
 }
 
 // start opens the data folder and every port, and lets clients in. The control
@@ -130,7 +135,7 @@ func start(conf config, log *slog.Logger, lights control.Lights, tail func() []s
 	if err != nil {
 		return nil, err
 	}
-	s := &server{conf: conf, box: box, clock: clock, began: time.Now(), again: make(chan struct{}, 1), failed: make(chan error, 3)}
+	s := &server{conf: conf, box: box, clock: clock, began: time.Now(), again: make(chan struct{}, 1), failed: make(chan error, 3), settled: make(chan struct{})}
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
 	if s.control, err = control.Listen(box); err != nil {
@@ -148,15 +153,20 @@ func start(conf config, log *slog.Logger, lights control.Lights, tail func() []s
 	}
 	host, _ := os.Hostname()
 	if _, secure := doors["https"]; secure {
-		s.cert = front.NewCertificate(certificateIn(conf.Data), hostNames(host), lanAddresses(), log)
-		box.Certificate = s.cert.State
+		s.cert = front.NewCertificate(certificateIn(conf.Data), hostNames(host), lanAddresses, log)
+		box.Certificate = func() control.Certificate { return control.Certificate(s.cert.State()) }
 	}
 	s.msn = msnserver.New(msnserver.Config{Hub: box.Hub, Log: log, Cert: s.cert, Limits: conf.Limits.server(), Pages: s.pages(hostNames(host))})
 	if s.cert != nil {
 		box.Trusted = s.cert.Root
 	}
 	box.SignInChanged = func(handle string) { s.msn.VoidTickets(handle); s.web.SignOut(handle) }
-	box.Troubled, box.Reach, box.Overhear, box.Try, box.Restore = s.troubled, s.likelyAddress, s.msn.Record, s.guess, s.restore
+	box.Troubled, box.Outside, box.Reach, box.Overhear, box.Try, box.Restore = s.troubled, s.outside, s.likelyAddress, s.msn.Record, s.guess, s.restore
+	if _, port, _ := net.SplitHostPort(doors["msn"].about.Addr); port == "1863" {
+		box.Lookup = func(ctx context.Context, name string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip4", name)
+		}
+	}
 	for _, p := range ports(conf) {
 		box.Listeners = append(box.Listeners, doors[p.name].about)
 	}
@@ -172,7 +182,7 @@ func start(conf config, log *slog.Logger, lights control.Lights, tail func() []s
 	}
 	settling, hurry := context.WithCancel(context.Background())
 	s.hurry = hurry
-	s.wg.Go(func() { s.settle(settling) })
+	go func() { s.settle(settling); close(s.settled) }()
 	s.wg.Go(func() { keepSmall(settling) })
 	s.wg.Go(func() { s.copies(settling) })
 	return s, nil
@@ -217,7 +227,12 @@ func (s *server) stop(ctx context.Context) error {
 		err = nil
 	}
 	s.wg.Wait()
-	return errors.Join(err, s.control.Close(ctx), closeBox(ctx, s.box))
+	err = errors.Join(err, s.control.Close(ctx), closeBox(ctx, s.box))
+	select {
+	case <-s.settled:
+	case <-time.After(keyTime):
+	}
+	return err
 }
 
 // hostNames are what the box is called in the home network.
@@ -290,3 +305,6 @@ func (s *server) troubled(box string) (pcs []control.PC) {
 	}
 	return pcs
 }
+
+// outside says who came from the Internet, in the owner's terms (control.Config).
+func (s *server) outside() control.Outsider { return control.Outsider(s.msn.Outsiders()) }

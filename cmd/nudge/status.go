@@ -86,6 +86,9 @@ func printStatus(w io.Writer, s control.Status) {
 	if s.Pairing != nil {
 		fmt.Fprintf(w, "pairing\topen until %s\n", s.Pairing.Local().Format("15:04:05"))
 	}
+	for _, a := range s.Attention {
+		fmt.Fprintf(w, "attention\t%s\n", a)
+	}
 	fmt.Fprintf(w, "accounts\t%d, %d signed in, %d messages waiting\n", s.Users, len(s.Online), s.Waiting)
 	for _, u := range s.Online {
 		fmt.Fprintf(w, "  %s\t%s, %s\n", u.Handle, u.Status, strings.TrimSpace(u.Protocol+" "+u.Client+" from "+u.Address))

@@ -38,19 +38,21 @@ type Store interface {
 type Certificate struct {
 	store Store
 	names []string
-	ips   []net.IP
+	ips   func() []net.IP
 	log   *slog.Logger
 
 	once sync.Once
 	done chan struct{} // closed when Prepare has ended; then the rest is constant
 	err  error
 	root []byte // DER
+	leaf *x509.Certificate
 	conf *tls.Config
 }
 
 // NewCertificate makes a certificate that lives in st and also carries the box's
-// own names and addresses. Clients wait for Prepare.
-func NewCertificate(st Store, names []string, ips []net.IP, log *slog.Logger) *Certificate {
+// own names and addresses. ips tells the addresses as they are when it is made,
+// and later those to be missed. Clients wait for Prepare.
+func NewCertificate(st Store, names []string, ips func() []net.IP, log *slog.Logger) *Certificate {
 	return &Certificate{store: st, names: names, ips: ips, log: log, done: make(chan struct{})}
 }
 
@@ -64,18 +66,9 @@ func (c *Certificate) Prepare(ctx context.Context) error {
 			c.log.Error("no TLS certificate: clients that sign in over HTTPS can't", "err", c.err)
 		}
 		close(c.done)
+		c.missing()
 	})
 	return c.err
-}
-
-// State tells at once whether Prepare has ended, and how.
-func (c *Certificate) State() (ended bool, err error) {
-	select {
-	case <-c.done:
-		return true, c.err
-	default:
-		return false, nil
-	}
 }
 
 // Root waits for Prepare and is the authority's certificate (DER).
@@ -84,6 +77,32 @@ func (c *Certificate) Root(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	return c.root, nil
+}
+
+// State is how a Certificate is.
+type State struct {
+	Ended     bool     // Prepare has
+	Err       error    // with this
+	Authority string   // the name of the root, when it succeeded
+	Lacks     []string // names and addresses that the box has now and the certificate does not
+}
+
+// State tells at once how the certificate is.
+func (c *Certificate) State() State {
+	select {
+	case <-c.done:
+	default:
+		return State{}
+	}
+	if c.err != nil {
+		return State{Ended: true, Err: c.err}
+	}
+	names := slices.Clone(c.names)
+	for _, ip := range c.ips() {
+		names = append(names, ip.String())
+	}
+	return State{Ended: true, Authority: c.leaf.Issuer.CommonName,
+		Lacks: slices.DeleteFunc(names, func(n string) bool { return c.leaf.VerifyHostname(n) == nil })}
 }
 
 // config waits for Prepare.
@@ -147,7 +166,7 @@ func (c *Certificate) read(saved []byte) error {
 			return errors.New("the key is another certificate's")
 		}
 		if i == 0 {
-			c.missing(leaf)
+			c.leaf = leaf
 		}
 		server[i] = tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 	}
@@ -157,16 +176,10 @@ func (c *Certificate) read(saved []byte) error {
 
 // missing warns of names and addresses that the box did not have when its
 // certificate was made.
-func (c *Certificate) missing(leaf *x509.Certificate) {
-	names := slices.Clone(c.names)
-	for _, ip := range c.ips {
-		names = append(names, ip.String())
-	}
-	for _, name := range names {
-		if leaf.VerifyHostname(name) != nil {
-			c.log.Info("the TLS certificate does not have this name of the box: a PC that was pointed to it can't sign in over HTTPS. Point it to another, "+
-				"or remove the certificate and let every PC trust the new one", "name", name)
-		}
+func (c *Certificate) missing() {
+	for _, name := range c.State().Lacks {
+		c.log.Info("the TLS certificate does not have this name of the box: a PC that was pointed to it can't sign in over HTTPS. Point it to another, "+
+			"or remove the certificate and let every PC trust the new one", "name", name)
 	}
 }
 
@@ -178,7 +191,7 @@ var (
 
 // issue makes an authority and certificates of it, as PEM. The first certificate
 // is the authority's.
-func issue(ctx context.Context, names []string, ips []net.IP) ([]byte, error) {
+func issue(ctx context.Context, names []string, own func() []net.IP) ([]byte, error) {
 	authority, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err = errors.Join(err, ctx.Err()); err != nil {
 		return nil, err
@@ -187,6 +200,7 @@ func issue(ctx context.Context, names []string, ips []net.IP) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	ips := own() // only now: where the keys take long, the network comes up meanwhile
 	root := &x509.Certificate{
 		Subject:               pkix.Name{CommonName: "Nudge " + rand.Text()[:6], Organization: []string{"Nudge"}},
 		NotBefore:             validFrom,

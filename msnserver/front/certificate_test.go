@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -137,10 +138,24 @@ func TestStored(t *testing.T) {
 		}
 	}
 	var log bytes.Buffer
-	moved := NewCertificate(&saved, []string{"box.lan", "new.lan"}, []net.IP{net.IPv4(127, 0, 0, 1), net.IPv4(10, 0, 0, 9)}, slog.New(slog.NewTextHandler(&log, nil)))
+	moved := NewCertificate(&saved, []string{"box.lan", "new.lan"}, addresses("127.0.0.1", "10.0.0.9"), slog.New(slog.NewTextHandler(&log, nil)))
 	if err := moved.Prepare(t.Context()); err != nil || strings.Count(log.String(), "\n") != 2 ||
 		!strings.Contains(log.String(), "name=new.lan\n") || !strings.Contains(log.String(), "name=10.0.0.9\n") {
 		t.Errorf("%v, of other names is said: %s", err, log.String())
+	}
+	if st := moved.State(); !st.Ended || st.Err != nil || !strings.HasPrefix(st.Authority, "Nudge ") || !slices.Equal(st.Lacks, []string{"new.lan", "10.0.0.9"}) {
+		t.Errorf("the certificate is %+v", st)
+	}
+	now := []string{"127.0.0.1"}
+	moving := NewCertificate(&saved, nil, func() []net.IP { return addresses(now...)() }, slog.New(slog.DiscardHandler))
+	if st := moving.State(); st.Ended {
+		t.Errorf("before it is ready: %+v", st)
+	}
+	moving.Prepare(t.Context())
+	before := moving.State().Lacks
+	now = []string{"192.168.1.77"}
+	if after := moving.State().Lacks; len(before) > 0 || !slices.Equal(after, now) {
+		t.Errorf("an address that came later: lacks %q, then %q", before, after)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

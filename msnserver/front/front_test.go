@@ -49,7 +49,7 @@ func ready(t *testing.T) *Certificate {
 }
 
 func newCertificate(st Store) *Certificate {
-	return NewCertificate(st, []string{"box.lan"}, []net.IP{net.IPv4(127, 0, 0, 1)}, slog.New(slog.DiscardHandler))
+	return NewCertificate(st, []string{"box.lan"}, addresses("127.0.0.1"), slog.New(slog.DiscardHandler))
 }
 
 // start serves on a loopback port.
@@ -175,5 +175,15 @@ func TestMeasured(t *testing.T) {
 		if resp.ContentLength != want || int64(len(b)) != want {
 			t.Errorf("%s: length %d, %d bytes", path, resp.ContentLength, len(b))
 		}
+	}
+}
+
+// addresses are the box's own.
+func addresses(all ...string) func() (ips []net.IP) {
+	return func() (ips []net.IP) {
+		for _, a := range all {
+			ips = append(ips, net.ParseIP(a))
+		}
+		return ips
 	}
 }

@@ -56,12 +56,11 @@ type Config struct {
 	// is the setting for the address by which they reach this box. nil: it is
 	// not known.
 	Troubled func(box string) []PC
+	// Outside tells who reached the box from the Internet; nil: it is not known.
+	Outside func() Outsider
 	// Reach is the most likely address of this machine in the home network, as it
 	// is now; nil: it is not known.
 	Reach func() string
-	// Certificate tells whether the TLS certificate is there, or why there can be
-	// none; nil: HTTPS is off.
-	Certificate func() (ended bool, err error)
 	// Trusted is the certificate of the authority that PCs are to trust (DER); it may
 	// wait for it. nil: HTTPS is off.
 	Trusted func(context.Context) ([]byte, error)
@@ -81,6 +80,13 @@ type Config struct {
 	// Restore puts a backup in place and starts the box again; nil: it can't.
 	Restore func(ctx context.Context, r io.Reader, passphrase string) error
 	LogTail func() []string // the last lines of the log; nil: nobody keeps them
+	// Lookup asks the name server that this machine uses, which is most likely the
+	// home network's, for a name's addresses; nil: PCs don't find this box by
+	// names.
+	Lookup func(ctx context.Context, name string) ([]netip.Addr, error)
+	// Certificate tells without waiting how the TLS certificate is; nil: there is
+	// none.
+	Certificate func() Certificate
 }
 
 // Listener is one port that the box listens on, or would.
@@ -88,6 +94,14 @@ type Listener struct {
 	Name string `json:"name"`           // msn, http, https, names, netbios, llmnr
 	Addr string `json:"addr"`           // "" when it could not be had; then Note says why and what to do
 	Note string `json:"note,omitempty"` // what a person must know about it
+}
+
+// Certificate is how the TLS certificate is.
+type Certificate struct {
+	Ended     bool     // it is not being made any more
+	Err       error    // why there is none then
+	Authority string   // the name of its root
+	Lacks     []string // names and addresses of the box that are not in it
 }
 
 // Box carries the calls out.

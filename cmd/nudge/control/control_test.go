@@ -369,20 +369,20 @@ func TestTroubledPCs(t *testing.T) {
 	})
 }
 
-// The doctor says why nobody can sign in over HTTPS.
+// The doctor says who can't sign in over HTTPS, and why.
 func TestNoCertificate(t *testing.T) {
 	both(t, func(t *testing.T, h *house, cl *Client) {
 		for _, c := range []struct {
-			ended   bool
-			err     error
+			state   Certificate
 			verdict Verdict
 			text    string
 		}{
-			{false, nil, Warn, "still being made"},
-			{true, errors.New("the disk is full"), Bad, "the disk is full"},
-			{true, nil, Good, ""},
+			{Certificate{}, Warn, "still being made"},
+			{Certificate{Ended: true, Err: errors.New("the disk is full")}, Bad, "the disk is full"},
+			{Certificate{Ended: true, Authority: "Nudge AB12CD"}, Good, "Nudge AB12CD"},
+			{Certificate{Ended: true, Authority: "Nudge AB12CD", Lacks: []string{"192.168.1.9"}}, Warn, "pointed to 192.168.1.9,"},
 		} {
-			h.box.Certificate = func() (bool, error) { return c.ended, c.err }
+			h.box.Certificate = func() Certificate { return c.state }
 			checks := must[[]Check](t)(cl.Doctor(t.Context()))
 			i := slices.IndexFunc(checks, func(k Check) bool { return k.Name == "certificate" })
 			if i < 0 || checks[i].Verdict != c.verdict || !strings.Contains(checks[i].Text, c.text) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -45,6 +46,7 @@ func (b *Box) doctor(ctx context.Context, _ Done) ([]Check, error) {
 	if b.Certificate != nil {
 		checks = append(checks, b.checkCertificate())
 	}
+	checks = append(checks, b.checkOutside())
 	if b.Lights != nil {
 		c := Check{Name: "lights", Verdict: Good}
 		missing := false
@@ -129,14 +131,23 @@ func (b *Box) checkClock() Check {
 	return c
 }
 
+// certificateFile is where the certificate is in the data folder, for people.
+const certificateFile = "nudge-tls.pem"
+
 func (b *Box) checkCertificate() Check {
-	switch ended, err := b.Certificate(); {
-	case !ended:
+	state := b.Certificate()
+	text := "PCs that trust the root " + state.Authority + " (/nudge.crt of this box) can sign in over HTTPS"
+	switch {
+	case !state.Ended:
 		return Check{"certificate", Warn, "it is still being made, which takes a small board minutes; until then nobody can sign in over HTTPS"}
-	case err != nil:
-		return Check{"certificate", Bad, fmt.Sprintf("there is none, and nobody can sign in over HTTPS: %v; mend that and start the box again", err)}
+	case state.Err != nil:
+		return Check{"certificate", Bad, fmt.Sprintf("there is none, and nobody can sign in over HTTPS: %v; mend that and start the box again", state.Err)}
+	case len(state.Lacks) > 0:
+		return Check{"certificate", Warn, fmt.Sprintf("%s, but not those that were pointed to %s, which is not in the certificate: have the router give the box "+
+			"its former address again, or remove %s, restart the box, and let every PC trust the new root",
+			text, strings.Join(state.Lacks, ", "), filepath.Join(b.Data, certificateFile))}
 	}
-	return Check{"certificate", Good, "PCs that trust the box's root can sign in over HTTPS"}
+	return Check{"certificate", Good, text}
 }
 
 func (b *Box) checkPorts() []Check {

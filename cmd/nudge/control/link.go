@@ -36,6 +36,7 @@ type Link struct {
 	State    string            `json:"state"` // up, degraded, down
 	Text     string            `json:"text,omitempty"`
 	Since    *time.Time        `json:"since,omitempty"` // of the state, while known
+	Stuck    bool              `json:"stuck,omitempty"` // down until a person does what Text says
 	Waiting  int               `json:"waiting"`         // messages and edits that the network has not confirmed
 	Fields   map[string]string `json:"fields,omitempty"`
 	Settings map[string]string `json:"settings,omitempty"`
@@ -209,6 +210,7 @@ func (b *Box) link(l bridge.LinkInfo) Link {
 	if !b.Running {
 		out.Text = "the box is not running"
 	}
+	out.Stuck = l.Stuck
 	if !l.Since.IsZero() {
 		since := b.Hub.In(l.Since)
 		out.Since = &since

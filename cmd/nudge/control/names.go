@@ -3,8 +3,11 @@ package control
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
+	"slices"
 	"strings"
+	"time"
 )
 
 // Keys of what the name server does.
@@ -65,14 +68,54 @@ func wrong(err error) string {
 	return err.Error()
 }
 
-// checkNames looks at what becomes of names that do not lead here.
+// oldName is what the oldest clients look for, and all but the newest.
+const oldName = "messenger.hotmail.com"
+
+// lookupTime is how long the network's name server may take.
+const lookupTime = 3 * time.Second
+
+// checkLead finds out whether the network's name server leads old PCs here.
+// answers: the box's own would.
+func (b *Box) checkLead(ctx context.Context, answers bool) []Check {
+	if b.Lookup == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookupTime)
+	defer cancel()
+	addrs, err := b.Lookup(ctx, oldName)
+	c := Check{Name: "old names", Verdict: Good}
+	switch {
+	case err == nil && slices.ContainsFunc(addrs, b.own):
+		c.Text = "this network's name server leads " + oldName + " to this box"
+	case err == nil && slices.ContainsFunc(addrs, func(a netip.Addr) bool { return a.Unmap().IsPrivate() }):
+		c.Verdict, c.Text = Warn, fmt.Sprintf("this network's name server leads %s to %v, which is not this box: has its address changed?", oldName, addrs)
+	case answers:
+		c.Text = "this network's name server does not lead " + oldName + " here: each old PC must have this box as its only DNS server"
+	default:
+		c.Verdict, c.Text = Warn, "nobody leads "+oldName+" here: write it into the hosts file of each old PC, or let the router's name server do it"
+	}
+	return []Check{c}
+}
+
+// own tells whether a is an address of this machine.
+func (b *Box) own(a netip.Addr) bool {
+	addrs, _ := net.InterfaceAddrs() // none: none is ours
+	return slices.ContainsFunc(addrs, func(n net.Addr) bool {
+		p, err := netip.ParsePrefix(n.String())
+		return err == nil && p.Addr() == a.Unmap()
+	})
+}
+
+// checkNames looks at who leads old PCs here, and at what becomes of names that do
+// not lead here.
 func (b *Box) checkNames(ctx context.Context) ([]Check, error) {
 	answers := false
 	for _, l := range b.Listeners {
 		answers = answers || l.Name == ListenerNames && l.Addr != ""
 	}
+	lead := b.checkLead(ctx, answers)
 	if !answers {
-		return nil, nil // the ports say so
+		return lead, nil // the ports say so
 	}
 	all, err := b.settingList(ctx, Done{})
 	if err != nil {
@@ -87,5 +130,5 @@ func (b *Box) checkNames(ctx context.Context) ([]Check, error) {
 			}
 		}
 	}
-	return []Check{c}, nil
+	return append(lead, c), nil
 }

@@ -19,6 +19,7 @@ type Status struct {
 	Links     []Link     `json:"links"`
 	Gateways  []Link     `json:"gateways"`
 	Troubled  []PC       `json:"troubled"`          // PCs that could not sign in lately
+	Attention []string   `json:"attention"`         // what waits for a person, and what he is to do
 	Lights    string     `json:"lights,omitempty"`  // which there are, or why there are none
 	Pairing   *time.Time `json:"pairing,omitempty"` // open until
 	Owned     bool       `json:"owned"`             // some account owns the box
@@ -72,6 +73,7 @@ func (b *Box) status(ctx context.Context, _ Done) (Status, error) {
 		return s, err
 	}
 	s.Troubled = append(s.Troubled, pcs...)
+	s.Attention = b.attention(s.Links, pcs)
 	all, err := b.settingList(ctx, Done{})
 	for _, set := range all {
 		if set.Key == SettingAddress {
