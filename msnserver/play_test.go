@@ -242,6 +242,7 @@ func (p *player) line(line string) {
 		if m[2] == ">" && !strings.HasPrefix(m[1], "H") {
 			text = frame(text)
 		}
+		synctest.Wait() // an answer goes out before others are told
 		if _, err := io.WriteString(c, text); err != nil {
 			p.fail("sending: %v", err)
 		}
