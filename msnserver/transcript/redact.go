@@ -116,7 +116,7 @@ var (
 	digits  = regexp.MustCompile(`^\d+$`)
 	long    = regexp.MustCompile(`^\d{7,}$|^\d{4}-\d\d-\d\dT`) // a version of the lists
 	plain   = regexp.MustCompile(`^(?:\d{1,10}|[A-Z]{2,9}\d{0,4}|[A-Z]|0x[0-9a-fA-F]{1,8}|\d+(?:\.\d+){1,2}|winnt|win|mac|i386|ppc|macmsgs)$`)
-	element = regexp.MustCompile(`>[^<]*<`)
+	element = regexp.MustCompile(`</?(?:Data|PSM|CurrentMedia|MachineGuid|SignatureSound|Idle)>`) // of UUX and UBX
 )
 
 // The commands whose arguments are known well enough to be kept. Of those in named an
@@ -367,9 +367,13 @@ func (w *words) payload(cmd wire.Command) []byte {
 	switch cmd.Verb {
 	case "MSG":
 	case "UUX", "UBX":
-		return element.ReplaceAllFunc(cmd.Payload, func(b []byte) []byte {
-			return slices.Concat([]byte(">"), masked(b[1:len(b)-1]), []byte("<"))
-		})
+		var out []byte
+		rest := 0
+		for _, tag := range element.FindAllIndex(cmd.Payload, -1) {
+			out = append(append(out, masked(cmd.Payload[rest:tag[0]])...), cmd.Payload[tag[0]:tag[1]]...)
+			rest = tag[1]
+		}
+		return append(out, masked(cmd.Payload[rest:])...)
 	default:
 		return masked(cmd.Payload)
 	}
