@@ -235,7 +235,7 @@ func TestUsageAndHelp(t *testing.T) {
 	nudge(t, "", "--help").want(t, exitOK, "Usage: nudge <command> [flags]", defaultConfig, "Exit codes: 0 done")
 	nudge(t, "", "dance").want(t, exitUsage, "nudge --help")
 	nudge(t, "", "user", "add").want(t, exitUsage, "<handle>")
-	nudge(t, "", "gateway", "add", "matrix", "--url=x").want(t, exitFailed, "there are xmpp")
+	nudge(t, "", "--data", t.TempDir(), "gateway", "add", "matrix", "--url=x").want(t, exitFailed, "there are xmpp")
 	nudge(t, "", "led", "test", "--data", t.TempDir()).want(t, exitFailed, "there is nothing to light: none: this board has no LED")
 	nudge(t, "", "led", "off", "--data", t.TempDir()).want(t, exitOK, "Dark: none")
 	nudge(t, "", "version").want(t, exitOK, "nudge ")

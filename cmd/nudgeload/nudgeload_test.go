@@ -15,7 +15,7 @@ import (
 func build(t *testing.T, dir, pkg string) string {
 	t.Helper()
 	file := filepath.Join(dir, filepath.Base(pkg))
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", file, pkg).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-tags", "goolm", "-o", file, pkg).CombinedOutput(); err != nil {
 		t.Fatalf("go build %s: %v: %s", pkg, err, out)
 	}
 	return file
