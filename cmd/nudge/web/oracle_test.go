@@ -47,19 +47,19 @@ var compare = sync.OnceFunc(func() {
 			return f(args...)
 		}
 	}
-	for name, p := range templates {
+	for name, p := range templates() {
 		t := template.Must(template.New("").Funcs(funcs).Parse(source("layout.html")))
-		templates[name] = both{p, template.Must(t.Parse(source(name + ".html")))}
+		templates()[name] = both{p, template.Must(t.Parse(source(name + ".html")))}
 	}
 })
 
 // TestPagesAreWhole: every template was parsed, and the comparison can fail.
 func TestPagesAreWhole(t *testing.T) {
 	compare()
-	if len(templates) < 20 {
-		t.Errorf("%d pages", len(templates))
+	if len(templates()) < 20 {
+		t.Errorf("%d pages", len(templates()))
 	}
-	b := both{templates["onward"].(both).page, template.Must(template.New("").Parse("else"))}
+	b := both{templates()["onward"].(both).page, template.Must(template.New("").Parse("else"))}
 	if err := b.Execute(io.Discard, view{Data: "/"}); err == nil {
 		t.Error("a page that differs is taken")
 	}

@@ -10,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -52,8 +53,9 @@ type page interface {
 	Execute(w io.Writer, data any) error
 }
 
-// templates are the pages by name.
-var templates = parse()
+// templates are the pages by name. They are read when somebody wants the first
+// one: half a megabyte that an old board may never need.
+var templates = sync.OnceValue(parse)
 
 // functions are what templates may call.
 var functions = template.Funcs{
@@ -108,7 +110,7 @@ func (v *visit) render(status int, page, title string, data any) error {
 
 func (v *visit) renderView(status int, page string, out view) error {
 	var b bytes.Buffer
-	if err := templates[page].Execute(&b, out); err != nil {
+	if err := templates()[page].Execute(&b, out); err != nil {
 		return fmt.Errorf("the page %s can't be made: %w", page, err)
 	}
 	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
