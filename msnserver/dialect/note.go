@@ -107,7 +107,7 @@ func ParseNote(payload []byte, p im.Presence) (_ im.Presence, ok bool) {
 			}
 		}
 	}
-	p.Note = clip(oneLine(p.Note))
+	p.Note = strings.TrimSpace(clip(oneLine(p.Note))) // the cut may be at a blank
 	if p.Playing = oneLine(p.Playing); len(p.Playing) > maxNote {
 		p.Playing = ""
 	}
