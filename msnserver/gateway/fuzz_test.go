@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -44,6 +45,7 @@ type play struct {
 	mu        sync.Mutex
 	read      bytes.Buffer // by the server
 	n         int          // counts what both say
+	much      int          // counts what is long
 	broke     bool         // a connection has ended
 }
 
@@ -93,7 +95,8 @@ func (p *play) do(op byte) {
 	case 's', 'w': // the server says something, perhaps much
 		p.n++
 		text := fmt.Sprintf("s%d;", p.n)
-		if op == 'w' {
+		if op == 'w' && p.much < 8 { // more would wait until the client takes some
+			p.much++
 			text = strings.Repeat(text, maxAnswer/len(text)/3)
 		}
 		p.wrote.WriteString(text)
@@ -116,14 +119,18 @@ func (p *play) do(op byte) {
 	case 'k': // closes its connection in peace
 		p.w.Close()
 		p.w = p.r.connect()
-	case 'o': // polls twice at once
+	case 'o': // polls twice at once; of who has lost connections, the second may be taken for asking again
+		if p.broke {
+			p.took(p.w.ask(p.poll(), ""))
+			return
+		}
 		other := p.r.connect()
 		p.w.post(p.poll(), "")
 		other.post(p.poll(), "")
 		second := make(chan got)
 		go func() { second <- other.answer() }()
 		a, b := p.w.answer(), <-second
-		if a.data == "" { // the second was first
+		if a.number() > b.number() { // the second was first
 			a, b = b, a
 		}
 		p.took(a)
@@ -138,6 +145,13 @@ func (p *play) do(op byte) {
 	case 't':
 		time.Sleep(time.Second)
 	}
+}
+
+// number is the answer's, by which a client can put two in order.
+func (g got) number() int {
+	_, number, _ := strings.Cut(g.id, ".")
+	n, _ := strconv.Atoi(number)
+	return n
 }
 
 // pollTime is how often official clients poll (MSNP.md E).

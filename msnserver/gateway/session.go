@@ -21,8 +21,9 @@ const (
 	maxIn       = 2 * maxBody
 	maxOut      = 256 << 10
 	maxAnswer   = 64 << 10
-	maxAtOnce   = 2 // requests of one session, one served and one waiting (MSNP.md K.10)
-	maxRecent   = 8 // answers remembered that the client has not confirmed, and commands
+	maxAtOnce   = 2  // requests of one session, one served and one waiting (MSNP.md K.10)
+	maxRecent   = 8  // answers remembered that the client has not confirmed
+	maxHeard    = 64 // commands remembered: one that was given up may still be on its way when many newer ones have come
 )
 
 // errGone is why a session ends whose client does not come any more. It is no
@@ -176,7 +177,7 @@ func (s *session) serve(l *Line, r request, write func(reply) error) (ok bool, e
 			return true, fmt.Errorf("%w: too much is waiting to be read", errTooLarge)
 		}
 		s.in = append(s.in, r.body...)
-		if s.heard = append(s.heard, h); len(s.heard) > maxRecent {
+		if s.heard = append(s.heard, h); len(s.heard) > maxHeard {
 			s.heard = s.heard[1:]
 		}
 		s.cond.Broadcast()
