@@ -119,11 +119,7 @@ func (p *play) do(op byte) {
 	case 'k': // closes its connection in peace
 		p.w.Close()
 		p.w = p.r.connect()
-	case 'o': // polls twice at once; of who has lost connections, the second may be taken for asking again
-		if p.broke {
-			p.took(p.w.ask(p.poll(), ""))
-			return
-		}
+	case 'o': // polls twice at once
 		other := p.r.connect()
 		p.w.post(p.poll(), "")
 		other.post(p.poll(), "")
