@@ -34,10 +34,7 @@ type component struct {
 	domain string
 	hurry  chan struct{} // the conductor is to look whether somebody stopped typing, or is silent
 	saving chan struct{} // a token: one writes to the KV at a time
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	wg     sync.WaitGroup // conductor
-	done   chan struct{}  // closed when the link has ended and nothing of it runs
+	lifetime
 
 	mu        sync.Mutex
 	residents map[string]*resident // by account
@@ -47,9 +44,9 @@ type component struct {
 func newComponent(host im.Host, s *stream.Stream, log *slog.Logger) *component {
 	k := &component{
 		host: host, log: log, s: s, domain: s.Bound().Domain, residents: map[string]*resident{},
-		hurry: make(chan struct{}, 1), saving: make(chan struct{}, 1), done: make(chan struct{}),
+		hurry: make(chan struct{}, 1), saving: make(chan struct{}, 1),
 	}
-	k.ctx, k.cancel = context.WithCancelCause(context.Background())
+	k.begin()
 	return k
 }
 
@@ -63,35 +60,12 @@ func (k *component) start() {
 	})
 	k.wg.Go(func() { k.run(ready) })
 	go func() {
-		select {
-		case <-k.s.Done():
-			if err := k.s.Wait(); err != nil {
-				k.cancel(lost(err))
-			}
-		case <-k.ctx.Done():
-		}
-		k.cancel(errClosed)
+		k.last(k.s)
 		k.wg.Wait()
 		k.signOff()
 		k.s.Close()
 		close(k.done)
 	}()
-}
-
-// Wait returns when the link has ended.
-func (k *component) Wait() error {
-	<-k.done
-	if err := context.Cause(k.ctx); !errors.Is(err, errClosed) {
-		return lost(err)
-	}
-	return nil
-}
-
-// Close signs all accounts off.
-func (k *component) Close() error {
-	k.cancel(errClosed)
-	<-k.done
-	return nil
 }
 
 // run is the conductor.
@@ -137,14 +111,6 @@ func (k *component) wake() {
 	}
 }
 
-// end ends the link because of err, unless it is ending: the stream knows better
-// why then.
-func (k *component) end(err error) {
-	if !errors.Is(err, stream.ErrClosed) && k.ctx.Err() == nil {
-		k.cancel(lost(err))
-	}
-}
-
 // accept reports to the hub. An error has ended the link.
 func (k *component) accept(user im.Addr, settled func(error), events ...im.Event) error {
 	err := k.host.Accept(k.ctx, im.Batch{User: user, Events: events}, settled)
@@ -152,11 +118,6 @@ func (k *component) accept(user im.Addr, settled func(error), events ...im.Event
 		k.fail(err)
 	}
 	return err
-}
-
-// fail ends the link because something could not be kept.
-func (k *component) fail(err error) {
-	k.cancel(&im.Lost{Class: im.Retry, Text: "Messages could not be stored (" + err.Error() + "). It is tried again by itself."})
 }
 
 // receive is the stream's handler.

@@ -19,18 +19,15 @@ const patience = 45 * time.Second
 
 // link is one signed-in account. It implements im.Link.
 type link struct {
-	host   im.Host
-	user   im.Addr
-	log    *slog.Logger
-	s      *stream.Stream
-	me     stream.JID // full
-	has    features
-	want   chan im.Presence // what the account is to show, latest wins
-	hurry  chan struct{}    // there is something for the conductor to do now
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	wg     sync.WaitGroup // conductor
-	done   chan struct{}  // closed when the link has ended and nothing of it runs
+	host  im.Host
+	user  im.Addr
+	log   *slog.Logger
+	s     *stream.Stream
+	me    stream.JID // full
+	has   features
+	want  chan im.Presence // what the account is to show, latest wins
+	hurry chan struct{}    // there is something for the conductor to do now
+	lifetime
 
 	mu sync.Mutex
 	memory
@@ -51,15 +48,13 @@ type held struct {
 // maxHeld bounds what waits; more goes on at once, in doubtful order.
 const maxHeld = 2000
 
-var errClosed = errors.New("the link to the chat server is closed")
-
 func newLink(l im.Login, s *stream.Stream, log *slog.Logger) *link {
 	k := &link{
 		host: l.Host, user: l.User, log: log, s: s, me: s.Bound(),
-		want: make(chan im.Presence, 1), hurry: make(chan struct{}, 1), done: make(chan struct{}),
+		want: make(chan im.Presence, 1), hurry: make(chan struct{}, 1),
 		memory: newMemory(), pages: map[string][]*stanza.Node{}, catching: true,
 	}
-	k.ctx, k.cancel = context.WithCancelCause(context.Background())
+	k.begin()
 	return k
 }
 
@@ -69,34 +64,11 @@ func (l *link) start() {
 	l.s.Start(l.receive)
 	l.wg.Go(l.run)
 	go func() {
-		select {
-		case <-l.s.Done():
-			if err := l.s.Wait(); err != nil {
-				l.cancel(lost(err))
-			}
-		case <-l.ctx.Done():
-		}
-		l.cancel(errClosed)
+		l.last(l.s)
 		l.s.Close()
 		l.wg.Wait()
 		close(l.done)
 	}()
-}
-
-// Wait returns when the link has ended.
-func (l *link) Wait() error {
-	<-l.done
-	if err := context.Cause(l.ctx); !errors.Is(err, errClosed) {
-		return lost(err)
-	}
-	return nil
-}
-
-// Close signs off.
-func (l *link) Close() error {
-	l.cancel(errClosed)
-	<-l.done
-	return nil
 }
 
 // run is the conductor: it signs on, then does what takes time.
@@ -109,14 +81,6 @@ func (l *link) run() {
 		return
 	}
 	l.conduct()
-}
-
-// end ends the link because of err, unless it is ending: the stream knows
-// better why then.
-func (l *link) end(err error) {
-	if !errors.Is(err, stream.ErrClosed) && l.ctx.Err() == nil {
-		l.cancel(lost(err))
-	}
 }
 
 // signOn does what must be done before the link is up, in this order (see the
@@ -167,11 +131,6 @@ func (l *link) acceptBatch(b im.Batch, settled func(error)) error {
 		l.fail(err)
 	}
 	return err
-}
-
-// fail ends the link because the hub could not keep something.
-func (l *link) fail(err error) {
-	l.cancel(&im.Lost{Class: im.Retry, Text: "Messages could not be stored (" + err.Error() + "). It is tried again by itself."})
 }
 
 // receive is the stream's handler.

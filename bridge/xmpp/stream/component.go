@@ -7,7 +7,6 @@ import (
 	"errors"
 	"net"
 	"strings"
-	"time"
 
 	"gosrc.io/xmpp/stanza"
 )
@@ -29,7 +28,7 @@ func DialComponent(ctx context.Context, cfg Config) (*Stream, error) {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	t, err := cfg.componentTarget()
 	if err == nil {
-		s.wire, err = s.join(ctx, t)
+		s.wire, err = s.connect(ctx, t, func(_ context.Context, w *wire) error { return s.handshake(w) }, s.explain)
 	}
 	if err != nil {
 		s.cancel()
@@ -48,27 +47,6 @@ func (c Config) componentTarget() (target, error) {
 		return target{}, err
 	}
 	return ts[0], nil
-}
-
-// join connects and shows that it knows the secret; all of it has one deadline.
-func (s *Stream) join(ctx context.Context, t target) (*wire, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
-	defer cancel()
-	conn, err := s.cfg.Dial(ctx, "tcp", t.addr())
-	if err != nil {
-		return nil, networkError(t.host, err)
-	}
-	w := &wire{conn: conn}
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
-	err = s.handshake(w)
-	if !stop() && err == nil {
-		err = context.Cause(ctx)
-	}
-	if err != nil {
-		conn.Close()
-		return nil, s.explain(err)
-	}
-	return w, nil
 }
 
 // handshake is XEP-0114 §3.

@@ -160,8 +160,15 @@ func kindOf(err error) Kind {
 	return Network
 }
 
-// try connects to one target; everything up to the log-in has one deadline.
+// try connects to one target and logs in.
 func (s *Stream) try(ctx context.Context, t target) (*wire, error) {
+	logIn := func(ctx context.Context, w *wire) error { return s.negotiate(ctx, w, t.direct) }
+	return s.connect(ctx, t, logIn, func(err error) error { return explain(t.host, err) })
+}
+
+// connect connects to one target; everything up to the log-in has one deadline.
+// What that met is put into words by explain.
+func (s *Stream) connect(ctx context.Context, t target, logIn func(context.Context, *wire) error, explain func(error) error) (*wire, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
 	conn, err := s.cfg.Dial(ctx, "tcp", t.addr())
@@ -170,13 +177,13 @@ func (s *Stream) try(ctx context.Context, t target) (*wire, error) {
 	}
 	w := &wire{conn: conn}
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
-	err = s.negotiate(ctx, w, t.direct)
+	err = logIn(ctx, w)
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
 	}
 	if err != nil {
 		conn.Close()
-		return nil, explain(t.host, err)
+		return nil, explain(err)
 	}
 	return w, nil
 }
