@@ -19,18 +19,7 @@ import (
 // meanwhile, in a room too that was encrypted while it was away; the friend gets
 // a second device, which reads what follows.
 func TestEncrypted(t *testing.T) {
-	end2end(t)
-	s := sharedServer(t, "dendrite")
-	via := newProxy(t, s.Addr())
-	me := newPerson(t, s, "alice")
-	bob := joinMatrix(t, newPerson(t, s, "bob"))
-	bob.meet(t, me, true)
-	dave := joinMatrix(t, newPerson(t, s, "dave"))
-	dave.meet(t, me, false)
-	sc := &scene{test: t, version: msnclient.MSNP8, server: s, me: me, bob: bob}
-	sc.house(t, via.Addr)
-	sc.box.Knows(t, aliceHandle, dave.me.Handle)
-	sc.signIn(t, "NLN")
+	sc, via, bob, dave := watched(t)
 	says := func(p *matrixPeer, text, want string) {
 		t.Helper()
 		from := sc.client.Log.Len()
@@ -94,17 +83,7 @@ func TestEncrypted(t *testing.T) {
 // and is in no byte that the box sends. That includes a room of which the box
 // was told nothing when it became encrypted.
 func TestNothingInClear(t *testing.T) {
-	end2end(t)
-	s := sharedServer(t, "dendrite")
-	via := newProxy(t, s.Addr())
-	me := newPerson(t, s, "alice")
-	bob := joinMatrix(t, newPerson(t, s, "bob"))
-	bob.meet(t, me, true)
-	dave := joinMatrix(t, newPerson(t, s, "dave"))
-	dave.meet(t, me, false)
-	sc := &scene{test: t, version: msnclient.MSNP8, server: s, me: me, bob: bob}
-	sc.house(t, via.Addr)
-	sc.box.Knows(t, aliceHandle, dave.me.Handle)
+	sc, via, bob, dave := watched(t)
 	say := func(p *matrixPeer, text string) {
 		t.Helper()
 		mark, from := p.Mark(), sc.client.Log.Len()
@@ -122,7 +101,6 @@ func TestNothingInClear(t *testing.T) {
 		t.Logf("%s: %v", text, sent)
 	}
 
-	sc.signIn(t, "NLN")
 	say(bob, "xyzzy-first")
 	say(dave, "clear text, on purpose")
 	check(t, sc.box.Kill())
@@ -139,6 +117,25 @@ func TestNothingInClear(t *testing.T) {
 		t.Errorf("%d messages went in clear", clear)
 	}
 	unsaid(t, via.Sent(), "xyzzy", "plover")
+}
+
+// watched is alice, signed in, with bob in an encrypted room and with dave in one
+// that is not, behind a proxy that keeps what the box sends.
+func watched(t *testing.T) (sc *scene, via *proxy, bob, dave *matrixPeer) {
+	t.Helper()
+	end2end(t)
+	s := sharedServer(t, "dendrite")
+	via = newProxy(t, s.Addr())
+	me := newPerson(t, s, "alice")
+	bob = joinMatrix(t, newPerson(t, s, "bob"))
+	bob.meet(t, me, true)
+	dave = joinMatrix(t, newPerson(t, s, "dave"))
+	dave.meet(t, me, false)
+	sc = &scene{test: t, version: msnclient.MSNP8, server: s, me: me, bob: bob}
+	sc.house(t, via.Addr)
+	sc.box.Knows(t, aliceHandle, dave.me.Handle)
+	sc.signIn(t, "NLN")
+	return sc, via, bob, dave
 }
 
 // unsaid finds words that must not be in what the box sent.
