@@ -152,7 +152,19 @@ var ports struct {
 	used map[int]bool
 }
 
+// freePort returns a port that nobody listens on.
 func freePort() int {
+	// A process that another test starts at this moment has every open file
+	// until its exec, the listener among them: the port would still be taken.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	l := listen()
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// listen listens on a port that it gave to nobody before.
+func listen() net.Listener {
 	ports.Lock()
 	defer ports.Unlock()
 	if ports.used == nil {
@@ -167,9 +179,8 @@ func freePort() int {
 		if err != nil {
 			continue
 		}
-		l.Close()
 		ports.used[p] = true
-		return p
+		return l
 	}
 }
 

@@ -31,8 +31,7 @@ type proxy struct {
 
 func newProxy(t testing.TB, target string) *proxy {
 	t.Helper()
-	l, err := net.Listen("tcp", loopback(freePort()))
-	check(t, err)
+	l := listen()
 	p := &proxy{Addr: l.Addr().String(), target: target, l: l, open: map[net.Conn]bool{}}
 	p.wg.Go(p.accept)
 	t.Cleanup(func() {
