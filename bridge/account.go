@@ -41,8 +41,10 @@ type contact struct {
 
 // heard is what a network said about somebody's presence.
 type heard struct {
-	now   im.Presence
-	known bool // it said something
+	now     im.Presence
+	known   bool        // it said something
+	members []im.Person // of a room, as the network knows them
+	size    int         // of a room, 0 when that is len(members)
 }
 
 func newAccount(h *Hub, rec store.Account) *account {

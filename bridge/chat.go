@@ -16,13 +16,14 @@ type chat struct {
 	hub    *Hub
 	id     uint32
 	seats  []*Seat
-	guests []guest
+	guests []*guest
 }
 
 // guest is a contact of owner, whose link carries what is said to him.
 type guest struct {
-	owner *account
-	c     *contact
+	owner   *account
+	c       *contact
+	members []member // of a room, those whom the clients were told of
 }
 
 // admission is what a switchboard cookie stands for. It is good once.
@@ -194,7 +195,9 @@ func (c *chat) present() []im.Membership {
 		ms = append(ms, s.joined())
 	}
 	for _, g := range c.guests {
-		ms = append(ms, im.Membership{Who: g.owner.show(g.c), Joined: true})
+		for _, p := range g.everybody() {
+			ms = append(ms, im.Membership{Who: p, Joined: true})
+		}
 	}
 	return ms
 }
@@ -252,15 +255,18 @@ func (s *Seat) Call(who string, ringing func(session uint32)) error {
 }
 
 func (s *Seat) callGuest(c *contact, ringing func(uint32)) error {
-	if slices.ContainsFunc(s.chat.guests, func(g guest) bool { return g.c == c }) {
+	if slices.ContainsFunc(s.chat.guests, func(g *guest) bool { return g.c == c }) {
 		return ErrPresent
 	}
 	if s.acct.port(c.Net) == nil {
 		return ErrNotReachable
 	}
 	ringing(s.chat.id)
-	s.chat.guests = append(s.chat.guests, guest{s.acct, c})
-	s.chat.tell(nil, im.Membership{Who: s.acct.show(c), Joined: true})
+	g := newGuest(s.acct, c)
+	s.chat.guests = append(s.chat.guests, g)
+	for _, p := range g.everybody() {
+		s.chat.tell(nil, im.Membership{Who: p, Joined: true})
+	}
 	t := s.acct.thread(c.addr())
 	t.seat = s
 	t.stopRing()
@@ -286,11 +292,13 @@ func (s *Seat) leave(idle bool) {
 	}
 	c.seats = slices.DeleteFunc(c.seats, func(o *Seat) bool { return o == s })
 	c.tell(nil, im.Membership{Who: s.me, Idle: idle})
-	c.guests = slices.DeleteFunc(c.guests, func(g guest) bool {
+	c.guests = slices.DeleteFunc(c.guests, func(g *guest) bool {
 		if g.owner != s.acct {
 			return false
 		}
-		c.tell(nil, im.Membership{Who: g.owner.show(g.c), Idle: idle})
+		for _, p := range g.everybody() {
+			c.tell(nil, im.Membership{Who: p, Idle: idle})
+		}
 		return true
 	})
 	if len(c.seats) == 0 {

@@ -49,7 +49,8 @@ func (a *account) free(handle string) bool {
 }
 
 // mailShape writes a network identifier as an e-mail address: "@bob:example.org"
-// as bob@example.org, a room by its name and server.
+// as bob@example.org, a room by its name and server, somebody in an XMPP room,
+// room@muc.example.org/bob, as bob.room@muc.example.org.
 func mailShape(addr im.Addr, name string) string {
 	id := addr.ID
 	if len(id) > 1 && strings.ContainsRune("@!#", rune(id[0])) {
@@ -63,6 +64,9 @@ func mailShape(addr im.Addr, name string) string {
 		}
 	}
 	if local, server, ok := strings.Cut(id, "@"); ok {
+		if server, nick, ok := strings.Cut(server, "/"); ok {
+			return plainLocal(nick) + "." + plainLocal(local) + "@" + server
+		}
 		return plainLocal(local) + "@" + server
 	}
 	return plainLocal(id) + "@" + addr.Net + ".invalid"

@@ -220,24 +220,7 @@ func (p *port) takeTyping(a *account, ev im.Typing) {
 		return
 	}
 	c := a.contacts[t.with]
-	ev.Who = a.show(c).Addr
-	ev.Conv = ev.Who.ID
+	ev.Who, _ = t.speaker(c, ev.Who)
+	ev.Conv = a.show(c).ID
 	t.seat.sink.Deliver(ev, nil)
-}
-
-func (p *port) takeRoom(a *account, ev im.Room) {
-	c := a.contacts[im.Addr{Net: p.net, ID: ev.Conv}]
-	if c == nil || c.Name == ev.Name && c.now.Note == ev.Topic {
-		return
-	}
-	if ev.Name != "" && c.Name != ev.Name {
-		c.Name = ev.Name
-		a.bump()
-		a.write(c)
-		a.hub.put(store.Lazy, a)
-	}
-	c.now.Note = ev.Topic
-	if c.on(FL) {
-		a.deliverPresence(c, a.sees(c))
-	}
 }

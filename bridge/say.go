@@ -97,7 +97,7 @@ func (s *Seat) take(said im.Event, from *account) {
 
 // sayTo carries m to a guest through his owner's link, or, when he is an
 // account of this box whose client is gone, into his journal.
-func (h *Hub) sayTo(g guest, from *Seat, m im.Message, all *tally) {
+func (h *Hub) sayTo(g *guest, from *Seat, m im.Message, all *tally) {
 	m.Raw = nil
 	m.ID, m.Conv = newID(), g.c.ID
 	g.owner.talked(g.c, m.At)

@@ -111,7 +111,11 @@ func (t *thread) pump() {
 		}
 		p.at = t.seat
 		m := p.msg
-		m.From, m.Conv = who, who.ID
+		m.Conv = who.ID
+		var shown bool
+		if m.From, shown = t.speaker(c, m.From); shown {
+			m.Name = ""
+		}
 		m.Late = m.At.Before(t.seat.session.since) || time.Since(m.At) > lateAfter
 		t.seat.sink.Deliver(m, func(ok bool) { t.settle(p, ok) })
 		t.seat.chat.tell(t.seat, m)
@@ -132,7 +136,7 @@ func (t *thread) call(c *contact) {
 		}
 		if room == nil {
 			room = h.newChat()
-			room.guests = []guest{{t.acct, c}}
+			room.guests = []*guest{newGuest(t.acct, c)}
 		}
 		s.sink.Deliver(im.Invitation{From: t.acct.show(c), Cookie: h.admit(s, room.id), Session: room.id}, nil)
 	}

@@ -33,6 +33,7 @@ func tidy(ev im.Event) im.Event {
 		return ev
 	case im.Room:
 		ev.Name, ev.Topic = im.OneLine(ev.Name), im.OneLine(ev.Topic)
+		ev.Members, ev.Joined, ev.Left = tidyPeople(ev.Members), tidyPeople(ev.Joined), tidyPeople(ev.Left)
 		return ev
 	case im.LinkState:
 		ev.Text = im.OneLine(ev.Text)
@@ -49,4 +50,12 @@ func tidyContact(c im.Contact) im.Contact {
 	}
 	c.Groups = slices.DeleteFunc(c.Groups, func(g string) bool { return g == "" })
 	return c
+}
+
+func tidyPeople(ps []im.Person) []im.Person {
+	ps = slices.Clone(ps)
+	for i := range ps {
+		ps[i].Name = im.OneLine(ps[i].Name)
+	}
+	return ps
 }

@@ -1,0 +1,139 @@
+package bridge
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"nudge/bridge/im"
+)
+
+const kitchen = "kitchen@muc.test"
+
+// inRoom is somebody in the kitchen.
+func inRoom(nick string) im.Person {
+	return im.Person{Addr: im.Addr{Net: "wire", ID: kitchen + "/" + nick}, Name: nick}
+}
+
+func saysInRoom(id, nick, text string) im.Message {
+	return im.Message{ID: id, Conv: kitchen, From: inRoom(nick).Addr, Name: nick, At: time.Now(), Text: text}
+}
+
+// moves lists who came (+) and went (-), by handle.
+func moves(evs []im.Event) (out []string) {
+	for _, m := range of[im.Membership](evs) {
+		sign := "-"
+		if m.Joined {
+			sign = "+"
+		}
+		out = append(out, sign+m.Who.ID)
+	}
+	return out
+}
+
+// enter links alice to a network with a room and calls it.
+func enter(t *testing.T, b *box, members ...im.Person) (*Session, *Seat, *sink) {
+	t.Helper()
+	b.user("alice@hotmail.com")
+	b.linked("alice@hotmail.com")
+	b.in(im.Roster{Full: true, Items: []im.Contact{
+		{Person: im.Person{Addr: im.Addr{Net: "wire", ID: kitchen}, Name: "Kitchen"}, Follows: true, Room: true}}})
+	b.in(im.Room{Conv: kitchen, Name: "Kitchen", Topic: "soup", Full: true, Members: members})
+	s, _ := b.signOn("alice@hotmail.com")
+	k := &sink{proves: true}
+	seat := must(b.Open(must(s.Cookie()), "alice@hotmail.com", k, func(im.Person) {}))
+	if err := seat.Call(kitchen, func(uint32) {}); err != nil {
+		t.Fatal(err)
+	}
+	return s, seat, k
+}
+
+// TestSmallRoom: members are shown as if they had joined the conversation, come
+// and go, and speak for themselves; for who was not shown the contact speaks.
+func TestSmallRoom(t *testing.T) {
+	on(t, func(t *testing.T, b *box) {
+		_, seat, k := enter(t, b, inRoom("bob"), inRoom("b?b"))
+		if got := moves(k.take()); !slices.Equal(got, []string{"+" + kitchen, "+bob.kitchen@muc.test", "+b-b.kitchen@muc.test"}) {
+			t.Errorf("who is there: %q", got)
+		}
+		b.in(im.Room{Conv: kitchen, Name: "Kitchen", Topic: "soup", Left: []im.Person{inRoom("b?b")}, Joined: []im.Person{inRoom("carol")}})
+		if got := moves(k.take()); !slices.Equal(got, []string{"-b-b.kitchen@muc.test", "+carol.kitchen@muc.test"}) {
+			t.Errorf("who moved: %q", got)
+		}
+		b.in(saysInRoom("1", "carol", "hello"), saysInRoom("2", "b?b", "I am gone"), im.Typing{Conv: kitchen, Who: inRoom("bob").Addr, On: true})
+		evs := k.take()
+		var got []string
+		for _, m := range of[im.Message](evs) {
+			got = append(got, fmt.Sprint(m.From.ID, " ", m.Name, ": ", m.Text))
+		}
+		if !slices.Equal(got, []string{"carol.kitchen@muc.test : hello", kitchen + " b?b: I am gone"}) {
+			t.Errorf("what was said: %q", got)
+		}
+		if ty := of[im.Typing](evs); len(ty) != 1 || ty[0].Who.ID != "bob.kitchen@muc.test" {
+			t.Errorf("who types: %+v", ty)
+		}
+		seat.Send(im.Message{Text: "hi all"}, func(error) {})
+		rest()
+		var out []string
+		for _, m := range of[im.Message](b.wire.sent()) {
+			out = append(out, m.Conv+" "+m.Text)
+		}
+		if !slices.Equal(out, []string{kitchen + " hi all"}) {
+			t.Errorf("what went out: %q", out)
+		}
+	})
+}
+
+// TestRoomRings: who is called from a room finds its members there.
+func TestRoomRings(t *testing.T) {
+	on(t, func(t *testing.T, b *box) {
+		b.user("alice@hotmail.com")
+		b.linked("alice@hotmail.com")
+		b.in(im.Roster{Items: []im.Contact{{Person: im.Person{Addr: im.Addr{Net: "wire", ID: kitchen}, Name: "Kitchen"}, Follows: true, Room: true}}})
+		b.in(im.Room{Conv: kitchen, Full: true, Members: []im.Person{inRoom("bob")}})
+		_, k := b.signOn("alice@hotmail.com")
+		k.take()
+		b.in(saysInRoom("1", "bob", "dinner"))
+		calls := of[im.Invitation](k.take())
+		if len(calls) != 1 || calls[0].From.ID != kitchen {
+			t.Fatalf("calls: %+v", calls)
+		}
+		sb, there := &sink{proves: true}, []string{}
+		must(b.Answer(calls[0].Cookie, "alice@hotmail.com", calls[0].Session, sb, func(_ im.Person, present []im.Membership) {
+			for _, m := range present {
+				there = append(there, m.Who.ID)
+			}
+		}))
+		if !slices.Equal(there, []string{kitchen, "bob.kitchen@muc.test"}) {
+			t.Errorf("there are %q", there)
+		}
+		if got := of[im.Message](sb.take()); len(got) != 1 || got[0].From.ID != "bob.kitchen@muc.test" {
+			t.Errorf("messages: %+v", got)
+		}
+	})
+}
+
+// TestLargeRoom: nobody is shown, and the speaker's name goes with what he says. A
+// contact in a room has one address.
+func TestLargeRoom(t *testing.T) {
+	on(t, func(t *testing.T, b *box) {
+		var many []im.Person
+		for i := range maxCrowd + 1 {
+			many = append(many, inRoom(fmt.Sprintf("n%02d", i)))
+		}
+		_, _, k := enter(t, b, many...)
+		if got := moves(k.take()); len(got) != 1 {
+			t.Errorf("who is shown: %q", got)
+		}
+		b.in(saysInRoom("1", "n07", "hello"))
+		if got := of[im.Message](k.take()); len(got) != 1 || got[0].Name != "n07" || got[0].From.ID != kitchen {
+			t.Errorf("messages: %+v", got)
+		}
+		bob := wirePerson("bob@wire.test")
+		b.in(im.Roster{Items: []im.Contact{{Person: bob, Follows: true}}}, im.Room{Conv: kitchen, Full: true, Members: []im.Person{bob, inRoom("x")}})
+		if got := moves(k.take()); !slices.Equal(got, []string{"+bob@wire.test", "+x.kitchen@muc.test"}) {
+			t.Errorf("who is shown in the small room: %q", got)
+		}
+	})
+}
