@@ -150,6 +150,9 @@ func (h *Hub) Answer(cookie, handle string, session uint32, sink im.Sink, welcom
 	if c.full() {
 		return nil, ErrFull
 	}
+	for _, g := range c.guests {
+		c.follow(g) // nobody was there to see who moved while the client was called
+	}
 	present := c.present()
 	s := c.seat(ad.session, sink)
 	welcome(s.me, present)

@@ -1,10 +1,12 @@
 package xmpp
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"gosrc.io/xmpp/stanza"
@@ -35,6 +37,8 @@ type mark struct {
 	Recent []string  `json:"recent"`          // the last that came, oldest first
 	First  string    `json:"first,omitempty"` // where the first mark was made, until Recent is full
 	valid  bool
+
+	Rooms map[string]string `json:"rooms,omitempty"` // the newest known in the archive of each room, by its bare JID
 }
 
 func decodeMark(b []byte) (m mark) {
@@ -86,7 +90,8 @@ func (m *mark) from() archiveQuery {
 type archiveQuery struct {
 	after  string
 	start  time.Time
-	newest bool // only the last message
+	newest bool // only the last size messages
+	size   int  // 0: pageSize
 }
 
 func (q archiveQuery) iq(id string) *stanza.IQ {
@@ -104,16 +109,15 @@ func (q archiveQuery) iq(id string) *stanza.IQ {
 	if !q.start.IsZero() {
 		form.Nodes = append(form.Nodes, field("start", "", q.start.UTC().Format("2006-01-02T15:04:05Z")))
 	}
-	size := "50"
 	var at stanza.Node
 	switch {
 	case q.newest:
-		size, at = "1", element(nsRSM, "before")
+		at = element(nsRSM, "before")
 	case q.after != "":
 		at = words(nsRSM, "after", q.after)
 	}
 	set := element(nsRSM, "set")
-	set.Nodes = []stanza.Node{words(nsRSM, "max", size)}
+	set.Nodes = []stanza.Node{words(nsRSM, "max", strconv.Itoa(cmp.Or(q.size, pageSize)))}
 	if at.XMLName.Local != "" {
 		set.Nodes = append(set.Nodes, at)
 	}
@@ -179,13 +183,6 @@ func (l *link) readArchive(first bool) error {
 	var open map[string]string // unsettled messages and whom they are for
 	var oldest *im.Unsettled
 	if first {
-		raw, err := l.host.Mark(l.user)
-		if err != nil {
-			return err
-		}
-		l.mu.Lock()
-		l.mark = decodeMark(raw)
-		l.mu.Unlock()
 		open, oldest = l.trackUnsettled()
 	}
 	if !l.mark.valid && oldest == nil {
@@ -220,14 +217,33 @@ func (l *link) readArchive(first bool) error {
 	if l.mark.ID == before && !first {
 		return nil
 	}
-	return l.acceptBatch(im.Batch{User: l.user, Mark: l.mark.encode()}, nil)
+	l.mu.Lock()
+	b := l.mark.encode()
+	l.mu.Unlock()
+	return l.acceptBatch(im.Batch{User: l.user, Mark: b}, nil)
+}
+
+// loadMark reads where a former link was.
+func (l *link) loadMark() error {
+	raw, err := l.host.Mark(l.user)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mark = decodeMark(raw)
+	if l.mark.Rooms == nil {
+		l.mark.Rooms = map[string]string{}
+	}
+	l.lobby.marks = l.mark.Rooms
+	return nil
 }
 
 // firstMark begins with what the archive has now: older messages are history.
 // The newest does not count as one that came: it may have waited for this
 // account at the server, and then comes now.
 func (l *link) firstMark() error {
-	results, _, _, err := l.page(archiveQuery{newest: true})
+	results, _, _, err := l.page(archiveQuery{newest: true, size: 1})
 	if err != nil {
 		return err
 	}
@@ -290,6 +306,7 @@ func (l *link) trackUnsettled() (open map[string]string, oldest *im.Unsettled) {
 func (l *link) takePage(results []*stanza.Node, open map[string]string) error {
 	var events []im.Event
 	var confirm []confirmation
+	var invited []invitation
 	lis := l.listener()
 	l.mu.Lock()
 	for _, r := range results {
@@ -299,7 +316,10 @@ func (l *link) takePage(results []*stanza.Node, open map[string]string) error {
 			at = time.Time{}
 		}
 		h, ok := lis.archived(r)
+		v, invites := readInvitation(stream.Child(stream.Child(r, nsForward, "forwarded"), stanza.NSClient, "message"))
 		switch {
+		case invites && l.mark.valid && !l.mark.has(id):
+			invited = append(invited, v)
 		case !ok:
 		case h.own && h.device == l.me.Resource:
 			for _, name := range []string{h.origin, h.ref} {
@@ -324,6 +344,9 @@ func (l *link) takePage(results []*stanza.Node, open map[string]string) error {
 		}
 	}
 	l.mu.Unlock()
+	for _, v := range invited {
+		l.lobby.invited(v)
+	}
 	if len(events) == 0 {
 		return nil
 	}

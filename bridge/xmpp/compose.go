@@ -2,6 +2,7 @@ package xmpp
 
 import (
 	"encoding/xml"
+	"slices"
 	"strings"
 
 	"gosrc.io/xmpp/stanza"
@@ -23,6 +24,21 @@ func words(space, local, content string) stanza.Node {
 	n := element(space, local)
 	n.Content = im.Plain(content)
 	return n
+}
+
+// composeGroup makes the stanza for m to all in a room. Nobody is asked for a
+// receipt, and a nudge, which would shake everybody's window, is told in words.
+func composeGroup(m im.Message, room string, target string, known bool) (stanza.Message, error) {
+	if m.Kind == im.Nudge {
+		m.Kind, m.Text = im.Emote, "sends a nudge"
+	}
+	p, err := compose(m, room, target, known)
+	p.Type = stanza.MessageTypeGroupchat
+	p.Extensions = slices.DeleteFunc(p.Extensions, func(e stanza.MsgExtension) bool {
+		n, is := e.(stanza.Node)
+		return is && (n.XMLName.Space == nsReceipts || n.XMLName.Space == nsMarkers)
+	})
+	return p, err
 }
 
 // compose makes the stanza for m. target is what the peer's client calls the

@@ -68,6 +68,7 @@ func (l *link) chores(now time.Time) (next time.Duration, err error) {
 		}
 	}
 	plan(l.stopTyping(now))
+	plan(l.lobby.chores(now))
 	l.mu.Lock()
 	sweep, poll := l.shown.sweep, l.shown.poll
 	isAway, hidden := l.shown.mode == away, l.shown.wanted.Status == im.Hidden

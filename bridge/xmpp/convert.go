@@ -44,12 +44,14 @@ func addr(j stream.JID) im.Addr { return im.Addr{Net: Name, ID: j.Bare().String(
 // heard is what one message stanza means.
 type heard struct {
 	peer    stream.JID // with whom the conversation is, his full address
+	room    bool       // it is one, and peer who speaks in it
 	own     bool       // the account said it, on another device or here
 	device  string     // the resource that said it
 	id      string     // network id, "" when nothing can come twice
 	archive string     // its place in the account's archive, "" none or unknown
 	ref     string     // what other stanzas call it
 	origin  string     // what the sender's client called it
+	client  string     // likewise, in the archive of a room
 	msg     *im.Message
 	state   string // chat state, "" none
 	about   []im.Receipt
@@ -158,22 +160,14 @@ func (h *heard) conv() string { return addr(h.peer).ID }
 // servers leave in what a sender forged, before their own; so the last counts.
 // Without an archive it is a hash of what no copy changes.
 func (l listener) identify(h *heard, n *stanza.Node) {
-	if l.archive {
-		for i := range n.Nodes {
-			c := &n.Nodes[i]
-			if c.XMLName.Space != nsSID || c.XMLName.Local != "stanza-id" {
-				continue
-			}
-			if by, err := stream.ParseJID(stream.Attr(c, "by")); err == nil && by == l.me.Bare() {
-				h.archive = stream.Attr(c, "id")
-			}
-		}
+	if l.archive && !h.room {
+		h.archive = stanzaID(n, l.me.Bare())
 	}
 	if h.id = h.archive; h.id != "" {
 		return
 	}
 	sum := sha256.New()
-	parts := []string{h.conv(), h.ref, h.origin, stream.Text(n, stanza.NSClient, "body")}
+	parts := []string{h.who().ID, h.ref, h.origin, stream.Text(n, stanza.NSClient, "body")}
 	weak := h.ref == "" && h.origin == ""
 	if l.gateway { // a client that counts its messages from 1 does not repeat the first
 		weak = len(h.ref)+len(h.origin) < strongName
@@ -187,6 +181,20 @@ func (l listener) identify(h *heard, n *stanza.Node) {
 		sum.Write([]byte{0})
 	}
 	h.id = "no-archive:" + hex.EncodeToString(sum.Sum(nil)[:16])
+}
+
+// stanzaID is the place in by's archive (XEP-0359 §4), "" when it is not told.
+func stanzaID(n *stanza.Node, by stream.JID) (id string) {
+	for i := range n.Nodes {
+		c := &n.Nodes[i]
+		if c.XMLName.Space != nsSID || c.XMLName.Local != "stanza-id" {
+			continue
+		}
+		if j, err := stream.ParseJID(stream.Attr(c, "by")); err == nil && j == by {
+			id = stream.Attr(c, "id")
+		}
+	}
+	return id
 }
 
 // strongName is how long a client's name for a message is at least when it is

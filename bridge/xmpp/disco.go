@@ -38,6 +38,7 @@ type features struct {
 // ours is what we tell others that we understand, sorted.
 var ours = slices.Sorted(slices.Values([]string{
 	stanza.NSDiscoInfo, nsCaps, nsPing, nsActive, nsReceipts, nsMarkers, nsAttention, nsCorrect, nsReactions, nsReply, nsRetract,
+	nsMUC, nsConference, nsBookmarks + "+notify",
 }))
 
 // discover asks the server and the account what they can do (XEP-0030).

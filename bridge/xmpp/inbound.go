@@ -15,8 +15,20 @@ const nudgePause = 10 * time.Second
 // message takes a message stanza from the reader.
 func (l *link) message(n *stanza.Node, done func()) {
 	if r := stream.Child(n, nsMAM, "result"); r != nil {
-		l.result(n, r)
+		if !l.lobby.result(n, r) {
+			l.result(n, r)
+		}
 		done()
+		return
+	}
+	if in, out, ok := readBookmarkEvent(n); ok {
+		if j, err := stream.ParseJID(stream.Attr(n, "from")); err == nil && j == l.me.Bare() {
+			l.lobby.changed(in, out)
+		}
+		done()
+		return
+	}
+	if l.lobby.message(n, done) {
 		return
 	}
 	l.mu.Lock()
@@ -97,7 +109,7 @@ func (m *memory) digest(h *heard, own string) (events []im.Event, said bool) {
 	}
 	if !h.late && !h.own {
 		events = append(events, c.heardState(h, conv)...)
-		if h.msg != nil {
+		if h.msg != nil && !h.room {
 			c.lock = h.peer.String()
 		}
 	}
@@ -136,7 +148,7 @@ func (c *contact) heardState(h *heard, conv string) []im.Event {
 	if c.composing == was && h.state != "composing" || h.msg != nil && !was {
 		return nil
 	}
-	return []im.Event{im.Typing{Conv: conv, Who: addr(h.peer), On: c.composing}}
+	return []im.Event{im.Typing{Conv: conv, Who: h.who(), On: c.composing}}
 }
 
 // mayLearn tells whether a contact may learn what became of his messages: he may

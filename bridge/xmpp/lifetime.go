@@ -16,7 +16,7 @@ var errClosed = errors.New("the link to the chat server is closed")
 type lifetime struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	wg     sync.WaitGroup // conductor
+	wg     sync.WaitGroup // conductor, and what the lobby does
 	done   chan struct{}  // closed when the link has ended and nothing of it runs
 }
 

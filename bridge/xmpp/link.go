@@ -37,6 +37,7 @@ type link struct {
 	held     []held                    // those
 	pages    map[string][]*stanza.Node // archive results by query
 	shown    visibility
+	lobby    *lobby
 }
 
 // held is a stanza that waits until the archive has been read.
@@ -55,6 +56,9 @@ func newLink(l im.Login, s *stream.Stream, log *slog.Logger) *link {
 		memory: newMemory(), pages: map[string][]*stanza.Node{}, catching: true,
 	}
 	k.begin()
+	k.lobby = newLobby(s, k.me, &k.mu, &k.memory)
+	k.lobby.ctx, k.lobby.wg, k.lobby.wake, k.lobby.report = k.ctx, &k.wg, k.wake, k.reportRooms
+	k.lobby.shelf, k.lobby.kv, k.lobby.log = bookmarks{s}, l.Host.KV(l.User), log
 	return k
 }
 
@@ -66,6 +70,7 @@ func (l *link) start() {
 	go func() {
 		l.last(l.s)
 		l.s.Close()
+		l.lobby.close()
 		l.wg.Wait()
 		close(l.done)
 	}()
@@ -87,6 +92,9 @@ func (l *link) run() {
 // package comment).
 func (l *link) signOn() error {
 	if err := l.discover(); err != nil {
+		return err
+	}
+	if err := l.loadMark(); err != nil {
 		return err
 	}
 	if err := l.fetchRoster(); err != nil {
@@ -133,6 +141,27 @@ func (l *link) acceptBatch(b im.Batch, settled func(error)) error {
 	return err
 }
 
+// reportRooms reports what happened in rooms, with the mark when it may move.
+func (l *link) reportRooms(settled func(error), events ...im.Event) error {
+	b := im.Batch{User: l.user, Events: events}
+	l.mu.Lock()
+	if l.moves {
+		b.Mark = l.mark.encode()
+	}
+	l.mu.Unlock()
+	if len(events) == 0 && b.Mark == nil {
+		return nil
+	}
+	return l.acceptBatch(b, func(err error) {
+		if err != nil {
+			l.fail(err)
+		}
+		if settled != nil {
+			settled(err)
+		}
+	})
+}
+
 // receive is the stream's handler.
 func (l *link) receive(n *stanza.Node, done func()) {
 	switch n.XMLName.Local {
@@ -154,6 +183,9 @@ func (l *link) Handle(ctx context.Context, _ im.Addr, ev im.Event) error {
 	}
 	switch ev := ev.(type) {
 	case im.Message:
+		if l.lobby.has(ev.Conv) {
+			return l.lobby.say(ctx, ev)
+		}
 		return l.say(ev)
 	case im.Typing:
 		return l.typing(ev)
@@ -197,7 +229,11 @@ func (l *link) Find(ctx context.Context, _ im.Addr, handle string) (im.Person, e
 	if j.Domain != l.me.Domain {
 		to = j.Domain
 	}
-	_, err = l.s.Do(ctx, query(stanza.IQTypeGet, to, element(stanza.NSDiscoInfo, "query")))
+	n, err := l.s.Do(ctx, query(stanza.IQTypeGet, to, element(stanza.NSDiscoInfo, "query")))
+	if err == nil && isConference(n) {
+		n, err = l.s.Do(ctx, query(stanza.IQTypeGet, p.ID, element(stanza.NSDiscoInfo, "query")))
+		to = j.Domain // whatever is wrong with the room: nobody else has that address
+	}
 	var e *stream.StanzaError
 	if errors.As(err, &e) {
 		if to == j.Domain || e.Condition == "item-not-found" || e.Condition == "jid-malformed" || e.Condition == "gone" {

@@ -66,6 +66,9 @@ func (l *link) fetchRoster() error {
 	if err != nil {
 		return err
 	}
+	if err := l.lobby.load(l.ctx); err != nil {
+		return err
+	}
 	l.mu.Lock()
 	if q := stream.Child(n, stanza.NSRoster, "query"); q != nil {
 		for i := range q.Nodes {
@@ -85,7 +88,7 @@ func (l *link) fetchRoster() error {
 		}
 		c.asked, c.note = true, note
 	}
-	r := im.Roster{Full: true}
+	r := im.Roster{Full: true, Items: l.lobby.entries()}
 	for bare, c := range l.contacts {
 		if c.listed || c.blocked || c.asked {
 			r.Items = append(r.Items, c.entry(bare))
@@ -194,8 +197,8 @@ func (l *link) edit(ctx context.Context, e im.ContactEdit) error {
 	if err != nil || j.Local == "" {
 		return &im.Refused{Text: "This is not the XMPP address of a person."}
 	}
-	if e.Who.Room {
-		return im.ErrUnsupported
+	if e.Who.Room || l.addsRoom(ctx, j, e) {
+		return l.lobby.edit(ctx, j.Bare(), e)
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -209,6 +212,15 @@ func (l *link) edit(ctx context.Context, e im.ContactEdit) error {
 		return err
 	}
 	return l.accept(nil, r)
+}
+
+// addsRoom tells whether somebody is added who is a room.
+func (l *link) addsRoom(ctx context.Context, j stream.JID, e im.ContactEdit) bool {
+	l.mu.Lock()
+	c := l.contacts[addr(j).ID]
+	person := c != nil && (c.listed || c.asked)
+	l.mu.Unlock()
+	return !person && l.lobby.isRoom(ctx, j.Bare())
 }
 
 func (l *link) apply(ctx context.Context, bare string, e im.ContactEdit) error {

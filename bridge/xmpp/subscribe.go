@@ -11,6 +11,9 @@ import (
 
 // presence takes a presence stanza from the reader.
 func (l *link) presence(n *stanza.Node) {
+	if l.lobby.presence(n) {
+		return
+	}
 	from, err := stream.ParseJID(stream.Attr(n, "from"))
 	if err != nil || from.Local == "" || from.Bare() == l.me.Bare() || stream.Child(n, nsMUCUser, "x") != nil {
 		return

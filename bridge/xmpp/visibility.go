@@ -58,7 +58,9 @@ func (l *link) show(p im.Presence) error {
 			}
 		}
 		l.enter(open)
-		return l.s.Send(composePresence(p, idle), nil)
+		err := l.s.Send(composePresence(p, idle), nil)
+		l.lobby.show(p, idle)
+		return err
 	case was != veiled && l.has.privacy:
 		return l.veil(was)
 	case was == open:
@@ -94,7 +96,9 @@ func (l *link) leave() error {
 	l.shown.mode, l.shown.sweep, l.shown.poll = away, time.Time{}, time.Now()
 	l.mu.Unlock()
 	l.restartProbes()
-	return l.s.Send(stanza.NewPresence(stanza.Attrs{Type: stanza.PresenceTypeUnavailable}), nil)
+	err := l.s.Send(stanza.NewPresence(stanza.Attrs{Type: stanza.PresenceTypeUnavailable}), nil)
+	l.lobby.show(im.Presence{}, time.Time{})
+	return err
 }
 
 // veil hides behind the privacy list. It must be active before presence is

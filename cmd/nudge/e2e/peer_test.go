@@ -27,7 +27,7 @@ type peerEvent struct {
 	ID, Frm, Body, State, Type   string
 	Show, Status, Presence       string
 	Room, User, Membership, Edit string
-	Key, To, Condition           string
+	Key, To, Condition, XML      string
 	Delayed, Decrypted           bool
 	Users                        []string
 	Messages                     []archived
@@ -233,7 +233,7 @@ func (l *lines) tail(from int) string {
 		var fields map[string]json.RawMessage
 		json.Unmarshal(j, &fields)
 		fmt.Fprintf(&b, "\n\t%s", e.At.Format("15:04:05.000"))
-		for _, k := range []string{"Ev", "Err", "Frm", "Body", "State", "Type", "Show", "Presence", "Room", "User", "Membership", "ID"} {
+		for _, k := range []string{"Ev", "Err", "Frm", "Body", "State", "Type", "Show", "Presence", "Room", "User", "XML", "Membership", "ID"} {
 			if v := string(fields[k]); v != `""` {
 				fmt.Fprintf(&b, " %s=%s", strings.ToLower(k), v)
 			}

@@ -95,16 +95,22 @@ func (c *Client) open(ctx context.Context, addr string) (*Chat, error) {
 // With tells whether the conversation is entered and open and handle the only
 // other member of it.
 func (ch *Chat) With(handle string) bool {
-	entered, others := false, []string(nil)
+	others, open := ch.Others()
+	return open && len(others) == 1 && strings.EqualFold(others[0], handle)
+}
+
+// Others lists the other members of the conversation, in lower case, and tells
+// whether it is entered and open.
+func (ch *Chat) Others() (others []string, open bool) {
 	for _, e := range ch.client.Log.Since(0) {
 		if e.Chat != ch {
 			continue
 		}
 		switch {
 		case e.Cmd == Closed:
-			return false
+			return nil, false
 		case (e.Cmd == "USR" || e.Cmd == "ANS") && len(e.Args) > 1 && e.Args[1] == "OK":
-			entered = true
+			open = true
 		case e.Cmd == "JOI" && len(e.Args) > 0:
 			others = append(others, strings.ToLower(e.Args[0]))
 		case e.Cmd == "IRO" && len(e.Args) > 3:
@@ -113,7 +119,7 @@ func (ch *Chat) With(handle string) bool {
 			others = slices.DeleteFunc(others, func(s string) bool { return strings.EqualFold(s, e.Args[0]) })
 		}
 	}
-	return entered && len(others) == 1 && strings.EqualFold(others[0], handle)
+	return others, open
 }
 
 // Chat returns the newest open conversation with handle alone, nil when there

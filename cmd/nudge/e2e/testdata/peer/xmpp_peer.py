@@ -8,7 +8,7 @@ management would say the same, but slixmpp 1.8 loses count over a reconnect, and
 with it nothing is sent a second time behind the test's back.) With --quiet it
 only looks: nobody sees it, and no message comes to it.
 
-Commands: msg to body | state to state | attention to | presence show status
+Commands: join room nick | furnish room | part room nick | raw xml | msg to body | state to state | attention to | presence show status
 type | subscribe to | unsubscribe to | remove to | accept on | roster |
 archive with [start]
 """
@@ -17,6 +17,7 @@ import asyncio
 import logging
 import sys
 from datetime import datetime, timezone
+from xml.etree import ElementTree as ET
 
 import slixmpp
 
@@ -75,13 +76,18 @@ class Peer(slixmpp.ClientXMPP):
         emit("acked", id=ident, body=body)
 
     def changed(self, p):
+        if p.xml.find("{http://jabber.org/protocol/muc#user}x") is not None:
+            emit("occupant", room=p["from"].bare, frm=p["from"].resource, type=p["type"], xml=str(p))
+            return
         emit("presence", frm=p["from"].bare, type=p["type"], show=p["show"], status=p["status"])
 
     def message(self, m):
         if m["type"] == "error":
             emit("error", frm=m["from"].bare, id=m["id"], condition=m["error"]["condition"])
+        elif m["type"] == "groupchat":
+            emit("group", room=m["from"].bare, frm=m["from"].resource, id=m["id"], body=m["body"], xml=str(m), delayed=bool(m["delay"]["stamp"]))
         elif m["type"] in ("chat", "normal") and m["body"]:
-            emit("msg", frm=m["from"].bare, id=m["id"], body=m["body"], delayed=bool(m["delay"]["stamp"]))
+            emit("msg", frm=m["from"].bare, id=m["id"], body=m["body"], xml=str(m), delayed=bool(m["delay"]["stamp"]))
 
     async def live(self):
         await serve(self.run)
@@ -108,6 +114,18 @@ class Peer(slixmpp.ClientXMPP):
             m.send()
         elif op == "presence":
             self.send_presence(pshow=c.get("show"), pstatus=c.get("status"), ptype=c.get("type"))
+        elif op == "join":
+            form = "<x xmlns='http://jabber.org/protocol/muc'><history maxstanzas='0'/></x>"
+            self.send_raw("<presence to='%s/%s'>%s</presence>" % (c["room"], c["nick"], form))
+        elif op == "furnish":
+            iq = self.make_iq_set(ito=c["room"])
+            iq.append(ET.fromstring("<query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='submit'/></query>"))
+            await iq.send(timeout=20)
+        elif op == "part":
+            self.send_raw("<presence type='unavailable' to='%s/%s'/>" % (c["room"], c["nick"]))
+        elif op == "raw":
+            self.send_raw(c["xml"])
+            await self["xep_0199"].send_ping(self.boundjid.host, timeout=20)
         elif op == "subscribe":
             self.send_presence_subscription(pto=to, ptype="subscribe")
         elif op == "unsubscribe":
