@@ -50,7 +50,8 @@ func (a *account) free(handle string) bool {
 
 // mailShape writes a network identifier as an e-mail address: "@bob:example.org"
 // as bob@example.org, a room by its name and server, somebody in an XMPP room,
-// room@muc.example.org/bob, as bob.room@muc.example.org.
+// room@muc.example.org/bob, as bob.room@muc.example.org. Who has his address on
+// another box, carl\40hotmail.com@msn.example.org (XEP-0106), has it here too.
 func mailShape(addr im.Addr, name string) string {
 	id := addr.ID
 	if len(id) > 1 && strings.ContainsRune("@!#", rune(id[0])) {
@@ -66,6 +67,9 @@ func mailShape(addr im.Addr, name string) string {
 	if local, server, ok := strings.Cut(id, "@"); ok {
 		if server, nick, ok := strings.Cut(server, "/"); ok {
 			return plainLocal(nick) + "." + plainLocal(local) + "@" + server
+		}
+		if user, domain, ok := strings.Cut(local, `\40`); ok && validHandle(plainLocal(user)+"@"+domain) {
+			return plainLocal(user) + "@" + domain
 		}
 		return plainLocal(local) + "@" + server
 	}

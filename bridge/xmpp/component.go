@@ -165,9 +165,12 @@ func (k *component) Handle(ctx context.Context, user im.Addr, ev im.Event) error
 	return im.ErrUnsupported
 }
 
-// Find asks whether there is such an address, as far as servers tell. Accounts of
-// this box are found without.
+// Find asks the other boxes who has the address there, and whether there is such an
+// address, as far as servers tell. Accounts of this box are found without.
 func (k *component) Find(ctx context.Context, _ im.Addr, who string) (im.Person, error) {
+	if p, ok := k.findInBoxes(ctx, who); ok {
+		return p, nil
+	}
 	j, err := stream.ParseJID(who)
 	if err != nil || j.Local == "" || j.Resource != "" || j.Domain == k.domain {
 		return im.Person{}, im.ErrNotFound
@@ -181,6 +184,41 @@ func (k *component) Find(ctx context.Context, _ im.Addr, who string) (im.Person,
 	}
 	return im.Person{Addr: addr(j)}, err
 }
+
+// findInBoxes asks all other boxes at once, as clients ask gateways (XEP-0100 §4.9),
+// but no longer than askBoxes. Who answers first is believed: the owner chose them.
+func (k *component) findInBoxes(ctx context.Context, who string) (im.Person, bool) {
+	boxes := addresses(k.host.Setting(im.Addr{}, "boxes"))
+	ctx, cancel := context.WithTimeout(ctx, askBoxes)
+	defer cancel()
+	answers := make(chan im.Person, len(boxes))
+	for _, box := range boxes {
+		q := element(nsGateway, "query")
+		q.Nodes = []stanza.Node{words(nsGateway, "prompt", who)}
+		iq := query(stanza.IQTypeSet, box.String(), q)
+		iq.From = k.domain
+		go func() {
+			n, err := k.s.Do(ctx, iq)
+			j, wrong := stream.ParseJID(stream.Text(stream.Child(n, nsGateway, "query"), nsGateway, "jid"))
+			if err != nil || wrong != nil || j.Domain != box.Domain || j.Local == "" {
+				answers <- im.Person{}
+				return
+			}
+			answers <- im.Person{Addr: addr(j)}
+		}()
+	}
+	found := im.Person{}
+	for range boxes {
+		if p := <-answers; p.ID != "" && found.ID == "" {
+			found = p
+			cancel()
+		}
+	}
+	return found, found.ID != ""
+}
+
+// askBoxes is how long the other boxes may take to say whether they know somebody.
+const askBoxes = 2 * time.Second
 
 // Open fetches a contact's picture; ref is what his presence announced.
 func (k *component) Open(ctx context.Context, user im.Addr, ref string) (io.ReadCloser, im.File, error) {

@@ -25,6 +25,7 @@ const (
 	nsForward   = "urn:xmpp:forward:0"
 	nsHints     = "urn:xmpp:hints"
 	nsMarkers   = "urn:xmpp:chat-markers:0"
+	nsOOB       = "jabber:x:oob"
 	nsMUCUser   = "http://jabber.org/protocol/muc#user"
 	nsReactions = "urn:xmpp:reactions:0"
 	nsReceipts  = "urn:xmpp:receipts"
@@ -237,6 +238,9 @@ func (h *heard) signals(n *stanza.Node) {
 // still the sender's name for the other message.
 func content(n *stanza.Node) *im.Message {
 	body := im.Plain(stream.Text(n, stanza.NSClient, "body"))
+	if link := stream.Child(n, nsOOB, "x"); link != nil && strings.TrimSpace(body) == "" { // XEP-0066
+		body = strings.TrimSpace(im.Plain(stream.Text(link, nsOOB, "desc") + "\n" + stream.Text(link, nsOOB, "url")))
+	}
 	if sealed, what := encrypted(n); sealed {
 		if what == "" {
 			return nil

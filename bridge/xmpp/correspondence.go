@@ -63,6 +63,9 @@ func (k *component) mayWrite(r *resident, from stream.JID) bool {
 }
 
 func (k *component) welcomes(from stream.JID) bool {
+	if listed(from, k.host.Setting(im.Addr{}, "boxes")) {
+		return true
+	}
 	return welcome(from, k.domain, k.host.Setting(im.Addr{}, "accept_from"), k.host.Setting(im.Addr{}, "accept_list"))
 }
 

@@ -24,7 +24,7 @@ import slixmpp
 from lines import emit, serve
 
 PLUGINS = ("xep_0030", "xep_0045", "xep_0085", "xep_0115", "xep_0184", "xep_0199",
-           "xep_0203", "xep_0224", "xep_0280", "xep_0313")
+           "xep_0203", "xep_0224", "xep_0280", "xep_0313", "xep_0333")
 
 
 class Peer(slixmpp.ClientXMPP):
@@ -43,6 +43,7 @@ class Peer(slixmpp.ClientXMPP):
         on("message_error", self.message)
         on("attention", lambda m: emit("attention", frm=m["from"].bare))
         on("receipt_received", lambda m: emit("receipt", frm=m["from"].bare, id=m["receipt"]))
+        on("marker_displayed", lambda m: emit("marker", frm=m["from"].bare, id=m["displayed"]["id"], xml=str(m)))
         on("changed_status", self.changed)
         for state in ("active", "composing", "paused", "inactive", "gone"):
             on("chatstate_" + state, lambda m, s=state: emit("chatstate", frm=m["from"].bare, state=s))
@@ -79,7 +80,7 @@ class Peer(slixmpp.ClientXMPP):
         if p.xml.find("{http://jabber.org/protocol/muc#user}x") is not None:
             emit("occupant", room=p["from"].bare, frm=p["from"].resource, type=p["type"], xml=str(p))
             return
-        emit("presence", frm=p["from"].bare, type=p["type"], show=p["show"], status=p["status"])
+        emit("presence", frm=p["from"].bare, type=p["type"], show=p["show"], status=p["status"], xml=str(p))
 
     def message(self, m):
         if m["type"] == "error":
