@@ -32,7 +32,7 @@ type component struct {
 	log    *slog.Logger
 	s      *stream.Stream
 	domain string
-	hurry  chan struct{} // the conductor is to look whether somebody stopped typing, or is silent
+	hurry  chan struct{} // the conductor is to look whether somebody stopped typing, is silent, or owes a receipt
 	saving chan struct{} // a token: one writes to the KV at a time
 	lifetime
 
@@ -96,6 +96,9 @@ func (k *component) run(ready chan struct{}) {
 		case <-t.C:
 			k.sweep()
 			next := k.stopTyping(time.Now())
+			if due := k.remind(time.Now()); due > 0 && (next == 0 || due < next) {
+				next = due
+			}
 			if armed = next > 0; armed {
 				t.Reset(next)
 			}
@@ -168,7 +171,8 @@ func (k *component) Handle(ctx context.Context, user im.Addr, ev im.Event) error
 // Find asks the other boxes who has the address there, and whether there is such an
 // address, as far as servers tell. Accounts of this box are found without.
 func (k *component) Find(ctx context.Context, _ im.Addr, who string) (im.Person, error) {
-	if p, ok := k.findInBoxes(ctx, who); ok {
+	p, unsure := k.findInBoxes(ctx, who)
+	if unsure == nil {
 		return p, nil
 	}
 	j, err := stream.ParseJID(who)
@@ -180,45 +184,10 @@ func (k *component) Find(ctx context.Context, _ im.Addr, who string) (im.Person,
 	_, err = k.s.Do(ctx, iq)
 	var e *stream.StanzaError
 	if errors.As(err, &e) {
-		return im.Person{}, im.ErrNotFound
+		return im.Person{}, unsure
 	}
 	return im.Person{Addr: addr(j)}, err
 }
-
-// findInBoxes asks all other boxes at once, as clients ask gateways (XEP-0100 §4.9),
-// but no longer than askBoxes. Who answers first is believed: the owner chose them.
-func (k *component) findInBoxes(ctx context.Context, who string) (im.Person, bool) {
-	boxes := addresses(k.host.Setting(im.Addr{}, "boxes"))
-	ctx, cancel := context.WithTimeout(ctx, askBoxes)
-	defer cancel()
-	answers := make(chan im.Person, len(boxes))
-	for _, box := range boxes {
-		q := element(nsGateway, "query")
-		q.Nodes = []stanza.Node{words(nsGateway, "prompt", who)}
-		iq := query(stanza.IQTypeSet, box.String(), q)
-		iq.From = k.domain
-		go func() {
-			n, err := k.s.Do(ctx, iq)
-			j, wrong := stream.ParseJID(stream.Text(stream.Child(n, nsGateway, "query"), nsGateway, "jid"))
-			if err != nil || wrong != nil || j.Domain != box.Domain || j.Local == "" {
-				answers <- im.Person{}
-				return
-			}
-			answers <- im.Person{Addr: addr(j)}
-		}()
-	}
-	found := im.Person{}
-	for range boxes {
-		if p := <-answers; p.ID != "" && found.ID == "" {
-			found = p
-			cancel()
-		}
-	}
-	return found, found.ID != ""
-}
-
-// askBoxes is how long the other boxes may take to say whether they know somebody.
-const askBoxes = 2 * time.Second
 
 // Open fetches a contact's picture; ref is what his presence announced.
 func (k *component) Open(ctx context.Context, user im.Addr, ref string) (io.ReadCloser, im.File, error) {

@@ -34,9 +34,21 @@ func (k *component) message(n *stanza.Node, from, to stream.JID) {
 		k.bounce(n, "subscription-required")
 		return
 	}
+	near := k.neighbour(from)
 	k.mu.Lock()
+	if near && r.owes(n, h.conv()) {
+		k.mu.Unlock()
+		return
+	}
 	events, said := r.digest(&h, home(k.domain))
+	var next []stanza.Message
+	for _, about := range h.about {
+		next = append(next, r.paid(h.conv(), about.ID, time.Now())...)
+	}
 	k.mu.Unlock()
+	for _, p := range next {
+		k.s.Send(p, nil)
+	}
 	if len(events) == 0 {
 		return
 	}
@@ -45,7 +57,7 @@ func (k *component) message(n *stanza.Node, from, to stream.JID) {
 			k.fail(err)
 			return
 		}
-		if said && h.wants && k.host.Setting(im.Addr{}, "receipts") != "no" {
+		if said && h.wants && (near || k.host.Setting(im.Addr{}, "receipts") != "no") {
 			p := composeReceipt(from.String(), nsReceipts, "received", h.ref)
 			p.From = r.jid.String()
 			k.s.Send(p, nil) // lost with the line: the sender asks again
@@ -63,10 +75,7 @@ func (k *component) mayWrite(r *resident, from stream.JID) bool {
 }
 
 func (k *component) welcomes(from stream.JID) bool {
-	if listed(from, k.host.Setting(im.Addr{}, "boxes")) {
-		return true
-	}
-	return welcome(from, k.domain, k.host.Setting(im.Addr{}, "accept_from"), k.host.Setting(im.Addr{}, "accept_list"))
+	return k.neighbour(from) || welcome(from, k.domain, k.host.Setting(im.Addr{}, "accept_from"), k.host.Setting(im.Addr{}, "accept_list"))
 }
 
 // refusals are the conditions that are answered with, with their old codes: gosrc
@@ -88,15 +97,25 @@ func (k *component) bounce(n *stanza.Node, condition string) {
 	k.s.Send(p, nil)
 }
 
-// say sends a message. It is settled when the server has handled it.
+// say sends a message. It is settled when the server has handled it, or, for somebody
+// on another box, when that has it.
 func (k *component) say(r *resident, m im.Message) error {
+	to, _ := stream.ParseJID(m.Conv)
+	near := k.neighbour(to)
 	k.mu.Lock()
 	p, err := r.outgoing(m)
-	k.mu.Unlock()
-	if err != nil {
-		return err
-	}
 	p.From = r.jid.String()
+	waits := err == nil && near && r.owe(addr(to).ID, p, time.Now())
+	k.mu.Unlock()
+	switch {
+	case err != nil:
+		return err
+	case waits:
+		return nil
+	case near:
+		k.wake()
+		return k.s.Send(p, nil)
+	}
 	return k.s.Send(p, func() {
 		sent := im.Receipt{ID: m.ID, Conv: m.Conv, State: im.Sent}
 		k.mu.Lock()

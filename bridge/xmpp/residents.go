@@ -22,6 +22,7 @@ type resident struct {
 	wanted im.Presence // what the account shows
 	idle   time.Time   // since when, when it shows that
 	shown  bool        // the hub has said so
+	owed   map[string][]owed
 }
 
 // resident finds an account by its handle. Whoever is not an account, or has an
@@ -35,7 +36,7 @@ func (k *component) resident(handle string) (*resident, im.Account, bool) {
 	defer k.mu.Unlock()
 	r := k.residents[acct.ID]
 	if r == nil {
-		r = &resident{user: im.Addr{ID: acct.ID}, jid: address(acct.ID, k.domain), memory: newMemory()}
+		r = &resident{user: im.Addr{ID: acct.ID}, jid: address(acct.ID, k.domain), memory: newMemory(), owed: map[string][]owed{}}
 		r.jid.Resource = device
 		k.residents[acct.ID] = r
 	}

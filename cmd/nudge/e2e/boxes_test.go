@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"nudge/cmd/nudge/e2e/msnclient"
 )
@@ -29,12 +30,15 @@ func TestBoxes(t *testing.T) {
 			x := newSide(t, s, "msn", "msn2", aliceHandle, c.a)
 			y := newSide(t, s, "msn2", "msn", carlHandle, c.b)
 			x.other, y.other = y, x
+			for _, w := range []*side{x, y} {
+				check(t, eventually(patience, w.box.upAgain))
+			}
 			for _, step := range []struct {
 				name string
 				run  func(*testing.T, *side, *side)
 			}{
 				{"found and accepted", stepFound}, {"chat", stepBothTalk}, {"exact status", stepExactStatus}, {"note", stepBoxNote},
-				{"typing and nudge", stepLively}, {"offline message", stepBoxOffline}, {"killed", stepBoxKilled},
+				{"typing and nudge", stepLively}, {"offline message", stepBoxOffline}, {"killed", stepBoxKilled}, {"cut", stepBoxCut},
 			} {
 				if !t.Run(step.name, func(t *testing.T) { step.run(t, x, y) }) {
 					t.FailNow()
@@ -52,14 +56,15 @@ type side struct {
 	client  *msnclient.Client
 	lists   msnclient.Lists
 	other   *side
+	via     *proxy // between the box and its server
 }
 
 // newSide makes a box that is the component name of the server and knows of another's.
 func newSide(t *testing.T, s *server, name, other, handle string, v msnclient.Version) *side {
 	t.Helper()
-	x := &side{box: newBox(t), version: v, me: person{server: s, Handle: handle}}
+	x := &side{box: newBox(t), version: v, me: person{server: s, Handle: handle}, via: newProxy(t, loopback(s.settings.Component))}
 	x.box.AddUser(t, handle, v)
-	x.box.cli(t, "gateway", "add", "xmpp", "--jid", name+"."+s.Domain, "--server", loopback(s.settings.Component), "--secret", s.settings.Secret)
+	x.box.cli(t, "gateway", "add", "xmpp", "--jid", name+"."+s.Domain, "--server", x.via.Addr, "--secret", s.settings.Secret)
 	x.box.cli(t, "gateway", "set", "xmpp", "boxes", other+"."+s.Domain)
 	return x
 }
@@ -213,7 +218,7 @@ func stepBoxKilled(t *testing.T, x, y *side) {
 	y.client = nil
 	y.again(t)
 	check(t, y.sees(ctx, 0, "NLN"))
-	check(t, eventually(patience, func() error { return y.box.upAgain() }))
+	check(t, eventually(patience, y.box.upAgain))
 	stepBothTalk(t, x, y)
 }
 
@@ -224,4 +229,42 @@ func (b *box) upAgain() error {
 		err = fmt.Errorf("the gateway is not up:\n%s", out)
 	}
 	return err
+}
+
+// stepBoxCut cuts carl's box off its server for a minute while both talk: everything
+// comes, once and in order.
+func stepBoxCut(t *testing.T, x, y *side) {
+	const cut, pause, before, after = time.Minute, 500 * time.Millisecond, 10, 10
+	n, from := 0, map[*side]int{x: x.client.Log.Len(), y: y.client.Log.Len()}
+	say := func(end time.Time, least int) {
+		for i := 0; i < least || time.Now().Before(end); i++ {
+			for _, w := range []*side{x, y} {
+				_, err := w.chat(t).Post(fmt.Sprintf("number %03d.", n), msnclient.Acknowledged)
+				check(t, err)
+			}
+			n++
+			time.Sleep(pause)
+		}
+	}
+	say(time.Time{}, before)
+	y.via.Cut()
+	say(time.Now().Add(cut), 0)
+	y.via.Mend()
+	say(time.Time{}, after)
+	for _, w := range []*side{x, y} {
+		check(t, w.hears(waiting(t, 3*patience), from[w], fmt.Sprintf("number %03d.", n-1)))
+		var got, want []string
+		for _, e := range w.client.Log.Since(from[w]) {
+			if text, ok := e.Text(); ok && is(e.From(), w.other.me) && strings.Contains(text, "number ") {
+				_, text, _ = strings.Cut(text, "number ")
+				got = append(got, text)
+			}
+		}
+		for i := range n {
+			want = append(want, fmt.Sprintf("%03d.", i))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s heard %q", w.me.Handle, got)
+		}
+	}
 }
