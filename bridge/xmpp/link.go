@@ -231,8 +231,7 @@ func (l *link) Find(ctx context.Context, _ im.Addr, handle string) (im.Person, e
 	}
 	n, err := l.s.Do(ctx, query(stanza.IQTypeGet, to, element(stanza.NSDiscoInfo, "query")))
 	if err == nil && isConference(n) {
-		n, err = l.s.Do(ctx, query(stanza.IQTypeGet, p.ID, element(stanza.NSDiscoInfo, "query")))
-		to = j.Domain // whatever is wrong with the room: nobody else has that address
+		_, err = l.s.Do(ctx, query(stanza.IQTypeGet, p.ID, element(stanza.NSDiscoInfo, "query")))
 	}
 	var e *stream.StanzaError
 	if errors.As(err, &e) {

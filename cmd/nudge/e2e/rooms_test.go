@@ -3,7 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"html"
+	markup "html"
 	"slices"
 	"strings"
 	"testing"
@@ -76,7 +76,7 @@ func (x *xmppPeer) enter(t testing.TB, room person) {
 // tellAll says something to all in a room, and waits until the room has said it.
 func (x *xmppPeer) tellAll(ctx context.Context, room person, text string) error {
 	from := x.len()
-	raw := fmt.Sprintf("<message type='groupchat' to='%s' id='g%d'><body>%s</body></message>", room.ID, people.Add(1), html.EscapeString(text))
+	raw := fmt.Sprintf("<message type='groupchat' to='%s' id='g%d'><body>%s</body></message>", room.ID, people.Add(1), markup.EscapeString(text))
 	if _, err := x.try(ctx, op{"op": "raw", "xml": raw}); err != nil {
 		return err
 	}
