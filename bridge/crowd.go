@@ -70,7 +70,7 @@ func (g *guest) named(p im.Person) im.Person {
 	if c := g.owner.contacts[p.Addr]; c != nil {
 		return g.owner.show(c)
 	}
-	handle := mailShape(p.Addr, p.Name)
+	handle := g.owner.hub.mailShape(p.Addr, p.Name)
 	taken := func(m member) bool { return canonical(m.as.ID) == canonical(handle) }
 	if !g.owner.free(handle) || slices.ContainsFunc(g.members, taken) {
 		sum := sha256.Sum256([]byte(p.Net + " " + p.ID))

@@ -26,7 +26,7 @@ func (a *account) handleFor(addr im.Addr, name string) string {
 		}
 		return addr.ID
 	}
-	want := mailShape(addr, name)
+	want := a.hub.mailShape(addr, name)
 	if a.free(want) {
 		return want
 	}
@@ -52,7 +52,7 @@ func (a *account) free(handle string) bool {
 // as bob@example.org, a room by its name and server, somebody in an XMPP room,
 // room@muc.example.org/bob, as bob.room@muc.example.org. Who has his address on
 // another box, carl\40hotmail.com@msn.example.org (XEP-0106), has it here too.
-func mailShape(addr im.Addr, name string) string {
+func (h *Hub) mailShape(addr im.Addr, name string) string {
 	id := addr.ID
 	if len(id) > 1 && strings.ContainsRune("@!#", rune(id[0])) {
 		local, server, ok := strings.Cut(id[1:], ":")
@@ -68,12 +68,22 @@ func mailShape(addr im.Addr, name string) string {
 		if server, nick, ok := strings.Cut(server, "/"); ok {
 			return plainLocal(nick) + "." + plainLocal(local) + "@" + server
 		}
-		if user, domain, ok := strings.Cut(local, `\40`); ok && validHandle(plainLocal(user)+"@"+domain) {
+		if user, domain, ok := strings.Cut(local, `\40`); ok && h.neighbour(addr.Net, server) && validHandle(plainLocal(user)+"@"+domain) {
 			return plainLocal(user) + "@" + domain
 		}
 		return plainLocal(local) + "@" + server
 	}
 	return plainLocal(id) + "@" + addr.Net + ".invalid"
+}
+
+// neighbour tells whether a server is another box that the owner named for the
+// gateway to net. No other may say what its people's addresses are elsewhere: it
+// could say anybody's (DESIGN.md §6).
+func (h *Hub) neighbour(net, server string) bool {
+	p := h.shared[net]
+	return p != nil && slices.ContainsFunc(im.Words(p.rec.Settings[im.Boxes]), func(box string) bool {
+		return strings.EqualFold(box, server)
+	})
 }
 
 // plainLocal keeps what old clients take in front of the @.

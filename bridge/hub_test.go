@@ -672,12 +672,16 @@ func TestHandles(t *testing.T) {
 		b.user("alice@hotmail.com")
 		b.user("bob@wire.test")
 		a := b.accounts["alice@hotmail.com"]
+		b.shared["xmpp"] = &port{rec: store.Link{Settings: map[string]string{im.Boxes: "msn2.example.org, msn3.example.org"}}}
+		defer delete(b.shared, "xmpp")
 		for _, c := range []struct{ net, id, name, want string }{
 			{"wire", "carol@wire.test", "", "carol@wire.test"},
 			{"wire", "bob@wire.test", "", "bob@wire.test.wire"},
 			{"matrix", "@dave:example.org", "", "dave@example.org"},
 			{"matrix", "@dave:example.org:8448", "", "dave@example.org"},
 			{"matrix", "!abc:example.org", "The Pub", "The-Pub@example.org"},
+			{"xmpp", `carl\40hotmail.com@msn2.example.org`, "", "carl@hotmail.com"},
+			{"xmpp", `dora\40hotmail.com@liar.example.org`, "", "dora-40hotmail.com@liar.example.org"},
 		} {
 			if got := a.handleFor(im.Addr{Net: c.net, ID: c.id}, c.name); got != c.want {
 				t.Errorf("%s %s: %q, want %q", c.net, c.id, got, c.want)

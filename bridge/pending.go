@@ -76,7 +76,7 @@ func (a *account) answered(c *contact, addr im.Addr, name string, err error) {
 // a network speaks of somebody before he was asked for. It is nil when there is
 // none. The lock is held.
 func (a *account) claim(addr im.Addr, name string) *contact {
-	c := a.handles[canonical(mailShape(addr, name))]
+	c := a.handles[canonical(a.hub.mailShape(addr, name))]
 	if c == nil || c.Net != pendingNet || addr.Net == "" {
 		return nil
 	}

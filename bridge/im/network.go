@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"iter"
+	"strings"
 	"time"
 )
 
@@ -13,6 +14,16 @@ type Field struct {
 	Key, Label, Help, Default string
 	Secret, Required          bool
 	Choices                   []string
+}
+
+// Boxes is the setting of a gateway that names the other boxes, by their names on
+// the network, with blanks, commas or semicolons between them (Words). Whoever speaks
+// from there has the address that the name of his account says.
+const Boxes = "boxes"
+
+// Words splits a setting that is a list.
+func Words(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return strings.ContainsRune(" ,;\t\n", r) })
 }
 
 // Prompt is a question to the user that a network needs answered.

@@ -18,7 +18,7 @@ import (
 
 // neighbour tells whether an address is on another box.
 func (k *component) neighbour(j stream.JID) bool {
-	return listed(j, k.host.Setting(im.Addr{}, "boxes"))
+	return listed(j, k.host.Setting(im.Addr{}, im.Boxes))
 }
 
 // askBoxes is how long the other boxes may take to say whether they know somebody.
@@ -28,7 +28,7 @@ const askBoxes = 2 * time.Second
 // Who answers first is believed: the owner chose them. ErrNotFound when all know
 // nobody; while one can't be asked nobody knows.
 func (k *component) findInBoxes(ctx context.Context, who string) (found im.Person, err error) {
-	boxes := addresses(k.host.Setting(im.Addr{}, "boxes"))
+	boxes := addresses(k.host.Setting(im.Addr{}, im.Boxes))
 	ctx, cancel := context.WithTimeout(ctx, askBoxes)
 	defer cancel()
 	type answer struct {
