@@ -16,7 +16,7 @@ type account struct {
 	hub      *Hub
 	key      string // canonical handle
 	rec      store.Account
-	contacts map[im.Addr]*contact
+	contacts book
 	handles  map[string]*contact // by canonical handle, where that is not their ID on this box
 	groups   map[uint32]store.Group
 	sessions []*Session
@@ -50,8 +50,8 @@ type heard struct {
 func newAccount(h *Hub, rec store.Account) *account {
 	return &account{
 		hub: h, key: canonical(rec.Handle), rec: rec,
-		contacts: map[im.Addr]*contact{}, handles: map[string]*contact{},
-		groups: map[uint32]store.Group{}, threads: map[im.Addr]*thread{}, ports: map[string]*port{},
+		handles: map[string]*contact{},
+		groups:  map[uint32]store.Group{}, threads: map[im.Addr]*thread{}, ports: map[string]*port{},
 	}
 }
 
@@ -71,14 +71,14 @@ func (a *account) keep(c *contact) {
 	if c.Net != "" && c.heard == nil {
 		c.heard = &heard{}
 	}
-	a.contacts[c.addr()] = c
-	if key := canonical(c.Handle); a.contacts[im.Addr{ID: key}] != c {
+	a.contacts.put(c)
+	if key := canonical(c.Handle); a.contacts.of(im.Addr{ID: key}) != c {
 		a.handles[key] = c
 	}
 }
 
 func (a *account) forget(c *contact) {
-	delete(a.contacts, c.addr())
+	a.contacts.drop(c.addr())
 	delete(a.handles, canonical(c.Handle))
 }
 
@@ -105,7 +105,7 @@ func (a *account) byHandle(key string) *contact {
 	if c := a.handles[key]; c != nil {
 		return c
 	}
-	return a.contacts[im.Addr{ID: key}]
+	return a.contacts.of(im.Addr{ID: key})
 }
 
 // sorted yields the contacts by handle.
@@ -176,7 +176,7 @@ func (a *account) shown() im.Presence {
 // visible says whether who may see the account's presence and write to it
 // (MSNP.md B.10).
 func (a *account) visible(who im.Addr) bool {
-	c := a.contacts[who]
+	c := a.contacts.of(who)
 	if c != nil && c.on(BL) {
 		return false
 	}

@@ -67,7 +67,7 @@ func (g *guest) depart() (left []im.Person) {
 // named is a member under an address that is nobody else's in the conversation: a
 // contact's is his own.
 func (g *guest) named(p im.Person) im.Person {
-	if c := g.owner.contacts[p.Addr]; c != nil {
+	if c := g.owner.contacts.of(p.Addr); c != nil {
 		return g.owner.show(c)
 	}
 	handle := g.owner.hub.mailShape(p.Addr, p.Name)
@@ -135,7 +135,7 @@ func (t *thread) speaker(c *contact, from im.Addr) (who im.Addr, shown bool) {
 
 // takeRoom notes who is in a room, its name and its topic.
 func (p *port) takeRoom(a *account, ev im.Room) {
-	c := a.contacts[im.Addr{Net: p.net, ID: ev.Conv}]
+	c := a.contacts.of(im.Addr{Net: p.net, ID: ev.Conv})
 	if c == nil {
 		return
 	}

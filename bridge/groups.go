@@ -160,7 +160,7 @@ func (a *account) writeGroup(g store.Group) {
 // out of the other (MSNP.md B.9.1). It tells whether group, which he is added to,
 // makes it so. The lock is held.
 func (s *Session) entersZero(l List, addr im.Addr, group uint32) bool {
-	c := s.acct.contacts[addr]
+	c := s.acct.contacts.of(addr)
 	if !s.client.GroupZero || l != FL || c == nil || !c.on(FL) || s.zero[addr] || (group == 0) == (len(c.Groups) == 0) {
 		return false
 	}

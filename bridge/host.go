@@ -52,7 +52,7 @@ func (h *host) snapshot(a *account) im.Account {
 		OnList: func(addr im.Addr) (allow, block bool) {
 			h.hub.mu.Lock()
 			defer h.hub.mu.Unlock()
-			c := a.contacts[addr]
+			c := a.contacts.of(addr)
 			return a.visible(addr), c != nil && c.on(BL)
 		},
 	}

@@ -139,6 +139,7 @@ func (h *Hub) load() error {
 				c.ID, c.Handle, c.Name = share(c.ID), share(c.Handle), share(c.Name)
 				a.keep(&contact{Contact: c})
 			}
+			a.contacts = slices.Clone(a.contacts) // most lists rarely grow
 			for g := range tx.Groups(a.key) {
 				a.groups[g.ID] = g
 			}

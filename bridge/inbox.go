@@ -177,7 +177,7 @@ func (p *port) take(a *account, ev im.Event) (store.Entry, bool) {
 
 func (p *port) takeMessage(a *account, m im.Message) (store.Entry, bool) {
 	with := im.Addr{Net: p.net, ID: m.Conv}
-	c := a.contacts[with]
+	c := a.contacts.of(with)
 	switch {
 	case c != nil && c.on(BL):
 		return store.Entry{}, false
@@ -197,7 +197,7 @@ func (p *port) takeMessage(a *account, m im.Message) (store.Entry, bool) {
 }
 
 func (p *port) takePresence(a *account, ev im.PresenceChanged) {
-	c := a.contacts[im.Addr{Net: p.net, ID: ev.Who.ID}]
+	c := a.contacts.of(im.Addr{Net: p.net, ID: ev.Who.ID})
 	if c == nil {
 		return
 	}
@@ -219,7 +219,7 @@ func (p *port) takeTyping(a *account, ev im.Typing) {
 	if t == nil || t.seat == nil {
 		return
 	}
-	c := a.contacts[t.with]
+	c := a.contacts.of(t.with)
 	ev.Who, _ = t.speaker(c, ev.Who)
 	ev.Conv = a.show(c).ID
 	t.seat.sink.Deliver(ev, nil)

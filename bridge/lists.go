@@ -125,7 +125,7 @@ func (s *Session) addAddr(ctx context.Context, l List, addr im.Addr, name string
 		c, err = a.addTo(l, addr, name, group)
 	}
 	if back && errors.Is(err, ErrOnList) {
-		c, err = a.contacts[addr], nil
+		c, err = a.contacts.of(addr), nil
 	}
 	if err != nil {
 		h.mu.Unlock()
@@ -189,7 +189,7 @@ func (a *account) addTo(l List, addr im.Addr, name string, group uint32) (*conta
 	if _, ok := a.groups[group]; group != 0 && !ok {
 		return nil, ErrNoGroup
 	}
-	c := a.contacts[addr]
+	c := a.contacts.of(addr)
 	if c == nil {
 		c = &contact{Contact: store.Contact{Net: addr.Net, ID: addr.ID, Name: name, GUID: newGUID()}}
 		c.Handle = a.handleFor(addr, name)
@@ -292,7 +292,7 @@ func (h *Hub) reverse(other string, owner *account, added bool) {
 	if o == nil {
 		return
 	}
-	c := o.contacts[owner.addr()]
+	c := o.contacts.of(owner.addr())
 	if c == nil {
 		if !added {
 			return

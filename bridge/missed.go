@@ -34,7 +34,7 @@ func (a *account) missedLate(from im.Addr, at time.Time) {
 
 // miss counts a message. The box's own words do not count. The lock is held.
 func (a *account) miss(from im.Addr, at time.Time) {
-	c := a.contacts[from]
+	c := a.contacts.of(from)
 	if c == nil || from == a.hub.voice || a.missed == nil {
 		return
 	}

@@ -174,7 +174,7 @@ func (h *Hub) RemoveAccount(ctx context.Context, handle string) error {
 	h.counted()
 	h.orphan(a.key)
 	for _, o := range h.accounts {
-		if c := o.contacts[a.addr()]; c != nil {
+		if c := o.contacts.of(a.addr()); c != nil {
 			o.gone(c)
 		}
 	}
@@ -262,7 +262,7 @@ func (h *Hub) AccountContacts(handle string) ([]Contact, error) {
 func (h *Hub) AddContact(ctx context.Context, handle, contact string) error {
 	return h.ownerEdit(ctx, handle, contact, func(a *account, addr im.Addr, name string) error {
 		_, err := a.addTo(FL, addr, name, 0)
-		if err == nil && !a.contacts[addr].on(AL|BL) {
+		if err == nil && !a.contacts.of(addr).on(AL|BL) {
 			_, err = a.addTo(AL, addr, name, 0)
 		}
 		return err
@@ -272,7 +272,7 @@ func (h *Hub) AddContact(ctx context.Context, handle, contact string) error {
 // RemoveContact takes contact off the account's forward list.
 func (h *Hub) RemoveContact(ctx context.Context, handle, contact string) error {
 	return h.ownerEdit(ctx, handle, contact, func(a *account, addr im.Addr, _ string) error {
-		c := a.contacts[addr]
+		c := a.contacts.of(addr)
 		if c == nil || !c.on(FL) {
 			return ErrNotOnList
 		}
@@ -293,7 +293,7 @@ func (h *Hub) BlockContact(ctx context.Context, handle, contact string) error {
 // list. ErrNotOnList when he is not blocked.
 func (h *Hub) UnblockContact(ctx context.Context, handle, contact string) error {
 	return h.ownerEdit(ctx, handle, contact, func(a *account, addr im.Addr, name string) error {
-		if c := a.contacts[addr]; c == nil || !c.on(BL) {
+		if c := a.contacts.of(addr); c == nil || !c.on(BL) {
 			return ErrNotOnList
 		}
 		return a.swap(BL, AL, addr, name)
@@ -302,7 +302,7 @@ func (h *Hub) UnblockContact(ctx context.Context, handle, contact string) error 
 
 // swap moves addr from one list to its opposite. The lock is held.
 func (a *account) swap(from, to List, addr im.Addr, name string) error {
-	c := a.contacts[addr]
+	c := a.contacts.of(addr)
 	if c != nil && c.on(to) {
 		return nil
 	}
@@ -345,12 +345,12 @@ func (h *Hub) ownerEdit(ctx context.Context, handle, contact string, edit func(*
 		return fmt.Errorf("%s: %w", contact, err)
 	}
 	h.mu.Lock()
-	c, had := a.contacts[addr], List(0)
+	c, had := a.contacts.of(addr), List(0)
 	if c != nil {
 		had = List(c.Lists)
 	}
 	err = edit(a, addr, name)
-	if now := a.contacts[addr]; now != nil { // new, or made anew
+	if now := a.contacts.of(addr); now != nil { // new, or made anew
 		c = now
 	}
 	if err == nil && c != nil {

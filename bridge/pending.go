@@ -47,8 +47,8 @@ func (a *account) identify() {
 
 // pending lists them by address.
 func (a *account) pending() (cs []*contact) {
-	for addr, c := range a.contacts {
-		if addr.Net == pendingNet {
+	for _, c := range a.contacts {
+		if c.Net == pendingNet {
 			cs = append(cs, c)
 		}
 	}
@@ -63,7 +63,7 @@ func (a *account) answered(c *contact, addr im.Addr, name string, err error) {
 		addr, name, err = o.addr(), o.rec.Name, nil
 	}
 	switch {
-	case a.contacts[c.addr()] != c: // taken off the list meanwhile
+	case a.contacts.of(c.addr()) != c: // taken off the list meanwhile
 	case err == nil:
 		a.identified(c, addr, name)
 	case errors.Is(err, ErrNoSuchUser):
@@ -81,7 +81,7 @@ func (a *account) claim(addr im.Addr, name string) *contact {
 		return nil
 	}
 	a.identified(c, addr, name)
-	return a.contacts[addr]
+	return a.contacts.of(addr)
 }
 
 // identified makes a pending contact the person he is. When the account knows
@@ -91,7 +91,7 @@ func (a *account) identified(c *contact, addr im.Addr, name string) {
 	a.forget(c)
 	h.db.Do(store.Soon, func(tx *store.Tx) error { return tx.DeleteContact(key, pendingNet, id) }, h.logged("contact"))
 	lists := List(c.Lists)
-	person := a.contacts[addr]
+	person := a.contacts.of(addr)
 	if person != nil {
 		c.Lists = 0
 		a.listsMoved(c, lists)

@@ -54,7 +54,7 @@ func (h *Hub) presenceMoved(a *account, before im.Presence) {
 		case watcher.Net != "" || other == nil || !watcher.on(RL) || !a.visible(other.addr()):
 		case old.Status == im.Offline && seen.Status == im.Offline:
 		default:
-			if c := other.contacts[a.addr()]; c != nil && c.on(FL) {
+			if c := other.contacts.of(a.addr()); c != nil && c.on(FL) {
 				other.deliverPresence(c, seen)
 			}
 		}
@@ -80,7 +80,7 @@ func (h *Hub) nameMoved(a *account) {
 func (a *account) listedBy() iter.Seq2[*account, *contact] {
 	return func(yield func(*account, *contact) bool) {
 		for _, o := range a.hub.accounts {
-			if c := o.contacts[a.addr()]; c != nil && !yield(o, c) {
+			if c := o.contacts.of(a.addr()); c != nil && !yield(o, c) {
 				return
 			}
 		}
@@ -93,7 +93,7 @@ func (h *Hub) visibilityMoved(a *account, other im.Addr, was bool) {
 	if other.Net != "" || o == nil || was == a.visible(other) {
 		return
 	}
-	if c := o.contacts[a.addr()]; c != nil && c.on(FL) {
+	if c := o.contacts.of(a.addr()); c != nil && c.on(FL) {
 		if was {
 			o.deliverPresence(c, im.Presence{})
 		} else if now := seenByOthers(a.shown()); now.Status != im.Offline {

@@ -30,7 +30,7 @@ func (p *port) takeRoster(a *account, r im.Roster) {
 	}
 	for _, addr := range gone {
 		addr.Net = p.net
-		if c := a.contacts[addr]; c != nil && !p.editing(a.key, addr) {
+		if c := a.contacts.of(addr); c != nil && !p.editing(a.key, addr) {
 			a.gone(c)
 		}
 	}
@@ -43,17 +43,17 @@ func (p *port) missing(a *account, r im.Roster) []im.Addr {
 		there[item.ID] = true
 	}
 	var out []im.Addr
-	for addr, c := range a.contacts {
-		if addr.Net == p.net && !there[addr.ID] && c.on(FL|RL) {
-			out = append(out, addr)
+	for _, c := range a.contacts {
+		if c.Net == p.net && !there[c.ID] && c.on(FL|RL) {
+			out = append(out, c.addr())
 		}
 	}
 	return out
 }
 
 func (p *port) listed(a *account) (n int) {
-	for addr, c := range a.contacts {
-		if addr.Net == p.net && c.on(FL|RL) {
+	for _, c := range a.contacts {
+		if c.Net == p.net && c.on(FL|RL) {
 			n++
 		}
 	}
@@ -89,7 +89,7 @@ func listsOf(item im.Contact, had List) List {
 
 // merge makes one contact what the network says he is.
 func (a *account) merge(item im.Contact) {
-	c := a.contacts[item.Addr]
+	c := a.contacts.of(item.Addr)
 	if c == nil {
 		c = a.claim(item.Addr, item.Name)
 	}
@@ -156,7 +156,7 @@ func (a *account) listsMoved(c *contact, had List) {
 // longer does.
 func (p *port) takeRequest(a *account, e im.ContactEdit) {
 	addr := im.Addr{Net: p.net, ID: e.Who.ID}
-	c := a.contacts[addr]
+	c := a.contacts.of(addr)
 	switch e.Op {
 	case im.Add:
 		if c == nil {

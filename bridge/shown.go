@@ -114,7 +114,7 @@ func (s *Session) full() bool {
 // back says that the account has him there, and only the client had not. The lock
 // is held.
 func (s *Session) room(l List, addr im.Addr) (back bool, err error) {
-	c := s.acct.contacts[addr]
+	c := s.acct.contacts.of(addr)
 	listed := c != nil && c.on(FL)
 	switch {
 	case l != FL || listed && !s.hides(c):
@@ -151,7 +151,7 @@ func (s *Session) showsChange(l List, c *contact, added bool) bool {
 func (s *Session) sayHidden() {
 	a, most := s.acct, strconv.Itoa(s.client.MaxContacts)
 	key := "told-list-of-" + most
-	voice := a.contacts[a.hub.voice]
+	voice := a.contacts.of(a.hub.voice)
 	if len(s.hidden) == 0 || a.rec.Settings[key] != "" || voice == nil || !voice.on(FL) {
 		return
 	}
@@ -178,10 +178,10 @@ func (a *account) talked(c *contact, at time.Time) {
 
 // talkedTo is talked for two accounts of this box.
 func (a *account) talkedTo(o *account, at time.Time) {
-	if c := a.contacts[o.addr()]; c != nil {
+	if c := a.contacts.of(o.addr()); c != nil {
 		a.talked(c, at)
 	}
-	if c := o.contacts[a.addr()]; c != nil {
+	if c := o.contacts.of(a.addr()); c != nil {
 		o.talked(c, at)
 	}
 }

@@ -71,7 +71,7 @@ func (a *account) parcel(from im.Addr, name string, m im.Message) store.Entry {
 // acquaint makes sure that somebody who writes has a handle, also when he is on
 // no list.
 func (a *account) acquaint(who im.Addr, name string) *contact {
-	c := a.contacts[who]
+	c := a.contacts.of(who)
 	if c == nil {
 		c = a.claim(who, name)
 	}
@@ -90,7 +90,7 @@ func (a *account) acquaint(who im.Addr, name string) *contact {
 // which may be gone, has not proved an older one, what is newer waits: it must
 // not overtake.
 func (t *thread) pump() {
-	c := t.acct.contacts[t.with]
+	c := t.acct.contacts.of(t.with)
 	if c == nil || t.acct.waiting {
 		return
 	}

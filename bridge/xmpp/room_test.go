@@ -10,6 +10,7 @@ import (
 
 	"nudge/bridge/im"
 	"nudge/bridge/xmpp/stream"
+	"nudge/bridge/xmpp/xmpptest"
 )
 
 const kitchen = "kitchen@muc.example.org"
@@ -45,6 +46,29 @@ func TestOccupancy(t *testing.T) {
 			t.Errorf("%s\n\tread as %q, want %q", in, got, want)
 		}
 	}
+}
+
+// TestManySilentRooms: a room that has to wait for others which do not answer has
+// its own time to be entered all the same.
+func TestManySilentRooms(t *testing.T) {
+	play(t, xmpptest.Options{}, im.Online, func(s *scene) {
+		y := s.link.(*link).lobby
+		for range atDoors {
+			y.doors <- struct{}{}
+		}
+		j, _ := stream.ParseJID(kitchen)
+		y.have(j, bookmark{})
+		pass(2 * patience)
+		for range atDoors {
+			<-y.doors
+		}
+		pass(2 * patience)
+		y.mu.Lock()
+		defer y.mu.Unlock()
+		if r := y.rooms[kitchen]; r.stage != outside || r.why == "" || r.again.IsZero() {
+			t.Errorf("the room is left at %+v", r)
+		}
+	})
 }
 
 // TestInvitations: by the room and directly; nobody else speaks for a room.

@@ -73,14 +73,14 @@ func (y *lobby) goIn(r *room) {
 // enter enters a room and reads what was said in it since.
 func (y *lobby) enter(r *room, t *try) {
 	defer close(t.over)
-	ctx, cancel := context.WithTimeout(y.ctx, patience)
-	defer cancel()
 	select {
 	case y.doors <- struct{}{}:
 		defer func() { <-y.doors }()
-	case <-ctx.Done():
+	case <-y.ctx.Done():
 		return
 	}
+	ctx, cancel := context.WithTimeout(y.ctx, patience)
+	defer cancel()
 	archive, err := y.inspect(ctx, r)
 	if err == nil {
 		err = y.join(ctx, r, t, archive)
