@@ -50,6 +50,7 @@ cmd/nudge/web/template    –
 cmd/nudge/web/kit         –
 cmd/nudge/e2e/msnclient   –
 cmd/nudge/e2e/board       –
+cmd/nudge/e2e/textbrowser –
 cmd/nudge/e2e             cmd/nudge/e2e/*
 cmd/nudge                 bridge/* msnserver/* store hw cmd/nudge/*
 cmd/nudgeload             cmd/nudge/command cmd/nudge/e2e/msnclient
