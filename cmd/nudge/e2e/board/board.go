@@ -4,7 +4,8 @@
 // them counts for nothing.
 //
 // .ci/boards makes kernels and trees, writes the command line of each board and
-// runs the test, which is built with the tag boards.
+// runs the tests: the one here, which is built with the tag boards, and that of a
+// card which goes from board to board (card_test.go in the folder above).
 //
 // # Goroutines
 //
@@ -36,18 +37,18 @@ type Board struct {
 // shellReady is what the guest prints when its shell takes commands.
 const shellReady = "the-shell-is-here"
 
-// Start runs QEMU with the words in the file qemu of folder dir, and waits for
-// the guest's shell. The guest's port 1863 is addr of this machine. What the
-// console shows is also written to log.
-func Start(ctx context.Context, dir, addr string, log io.Writer) (b *Board, err error) {
+// Start runs QEMU with the words in the file qemu of folder dir and with further
+// ones, among them those of the network net0, and waits for the guest's shell. What
+// the console shows is also written to log.
+func Start(ctx context.Context, dir string, log io.Writer, further ...string) (b *Board, err error) {
 	words, err := os.ReadFile(filepath.Join(dir, "qemu"))
 	if err != nil {
 		return nil, err
 	}
 	argv := strings.Split(strings.TrimSpace(string(words)), "\n")
 	socket := filepath.Join(dir, "monitor")
-	argv = append(argv, "-serial", "stdio", "-qmp", "unix:"+socket+",server=on,wait=off",
-		"-netdev", "user,id=net0,restrict=on,hostfwd=tcp:"+addr+"-:1863")
+	argv = append(argv, "-serial", "stdio", "-qmp", "unix:"+socket+",server=on,wait=off")
+	argv = append(argv, further...)
 	b = &Board{cmd: exec.Command(argv[0], argv[1:]...)}
 	b.cmd.Stderr = log
 	b.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

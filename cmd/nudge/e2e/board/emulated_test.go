@@ -62,7 +62,7 @@ func TestBoard(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 14*time.Minute)
 	defer cancel()
 	s := &scene{T: t, model: m, ctx: ctx, addr: freeAddress(t)}
-	if s.Board, err = Start(ctx, dir, s.addr, log); err != nil {
+	if s.Board, err = Start(ctx, dir, log, "-netdev", "user,id=net0,restrict=on,hostfwd=tcp:"+s.addr+"-:1863"); err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
