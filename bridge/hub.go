@@ -66,11 +66,15 @@ type Hub struct {
 	dial   chan struct{} // limits how many links sign in at once
 	zone   atomic.Pointer[time.Location]
 
+	fileSite func(local string) string // nil: clients get no links to files
+	fileLife atomic.Int64              // time.Duration
+
 	mu       sync.Mutex
 	accounts map[string]*account // by canonical handle
 	shared   map[string]*port    // by network
 	chats    map[uint32]*chat
 	cookies  map[string]*admission
+	files    map[string]*fileLink // by token
 	watchers []im.Sink
 	overview im.Overview // as the watchers know it
 	started  time.Time
@@ -84,13 +88,14 @@ func New(c Config) (*Hub, error) {
 		db: c.Store, nets: c.Networks, gates: c.Gateways, given: c.Shared, limits: c.Limits, log: c.Log, voice: c.Voice, clock: c.Clock,
 		dial:     make(chan struct{}, 4),
 		accounts: map[string]*account{}, shared: map[string]*port{},
-		chats: map[uint32]*chat{}, cookies: map[string]*admission{},
+		chats: map[uint32]*chat{}, cookies: map[string]*admission{}, files: map[string]*fileLink{},
 		started: time.Now(),
 	}
 	if h.limits == (Limits{}) {
 		h.limits = DefaultLimits()
 	}
 	h.SetZone(h.Setting(TimeZone))
+	h.SetFileHours(h.Setting(FileHours))
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	if err := h.load(); err != nil {
 		return nil, fmt.Errorf("loading accounts: %w", err)
@@ -144,6 +149,7 @@ func (h *Hub) load() error {
 				a.groups[g.ID] = g
 			}
 			a.seq = tx.LastSeq(a.key)
+			h.loadFiles(tx, a.key)
 			h.accounts[a.key] = a
 		}
 		for l := range tx.Links() {

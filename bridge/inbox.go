@@ -184,6 +184,7 @@ func (p *port) takeMessage(a *account, m im.Message) (store.Entry, bool) {
 	case m.Own:
 		if t := a.threads[with]; t != nil && t.seat != nil {
 			m.From = a.person().Addr
+			m = t.seat.withLink(m, a, im.Person{Addr: with, Name: a.person().Name})
 			t.seat.sink.Deliver(m, nil)
 		}
 		return store.Entry{}, false

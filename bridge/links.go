@@ -194,6 +194,7 @@ func (h *Hub) RemoveLink(ctx context.Context, handle, net string) error {
 	h.mu.Lock()
 	a := h.accounts[p.user]
 	delete(a.ports, net)
+	h.dropFiles(func(l *fileLink) bool { return l.Owner == a.key && l.Net == net })
 	h.counted()
 	for _, c := range a.contacts {
 		if c.Net == net {

@@ -171,6 +171,7 @@ func (h *Hub) RemoveAccount(ctx context.Context, handle string) error {
 	}
 	h.mu.Lock()
 	delete(h.accounts, a.key)
+	h.dropFiles(func(l *fileLink) bool { return l.Account == a.key || l.Owner == a.key })
 	h.counted()
 	h.orphan(a.key)
 	for _, o := range h.accounts {

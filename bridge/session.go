@@ -19,6 +19,7 @@ type Client struct {
 	GroupZero   bool   // to it everybody on the forward list is in a group, and who is in none other in group 0
 	Emoji       bool   // its system draws them: for the switchboard to know
 	Remote      string // its address and port
+	Local       string // those of the box that it came to
 }
 
 // Session is one signed-on client. Its methods may be called from the
@@ -30,8 +31,9 @@ type Session struct {
 	sink   im.Sink
 	since  time.Time // signed on
 	now    im.Presence
-	ready  bool // the first presence was set: the client takes events
-	deaf   bool // it wants no conversations
+	ready  bool   // the first presence was set: the client takes events
+	deaf   bool   // it wants no conversations
+	site   string // what its links to files begin with, "" when it gets none
 	ended  bool
 	hidden map[im.Addr]bool // of the forward list, whom the client has no room for
 	zero   map[im.Addr]bool // whom the client has in group 0 beside others
@@ -70,6 +72,10 @@ var (
 // account has, the oldest make room: they end with SignedOff{Elsewhere} first
 // (MSNP.md B.17).
 func (h *Hub) SignOn(handle string, c Client, sink im.Sink) (*Session, error) {
+	site := ""
+	if h.fileSite != nil {
+		site = h.fileSite(c.Local)
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	a := h.accounts[canonical(handle)]
@@ -82,7 +88,7 @@ func (h *Hub) SignOn(handle string, c Client, sink im.Sink) (*Session, error) {
 	for len(a.sessions) >= h.limits.Sessions {
 		a.sessions[0].end(im.Elsewhere)
 	}
-	s := &Session{hub: h, acct: a, client: c, sink: sink, since: time.Now()}
+	s := &Session{hub: h, acct: a, client: c, sink: sink, since: time.Now(), site: site}
 	s.hide()
 	a.sessions = append(a.sessions, s)
 	return s, nil

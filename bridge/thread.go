@@ -100,7 +100,7 @@ func (t *thread) pump() {
 		}
 		return
 	}
-	who := t.acct.show(c).Addr
+	who := t.acct.show(c)
 	for _, p := range t.parcels {
 		switch p.at {
 		case nil:
@@ -117,8 +117,13 @@ func (t *thread) pump() {
 			m.Name = ""
 		}
 		m.Late = m.At.Before(t.seat.session.since) || time.Since(m.At) > lateAfter
-		t.seat.sink.Deliver(m, func(ok bool) { t.settle(p, ok) })
-		t.seat.chat.tell(t.seat, m)
+		from := im.Person{Addr: who.Addr, Name: cmp.Or(p.msg.Name, who.Name)}
+		t.seat.sink.Deliver(t.seat.withLink(m, t.acct, from), func(ok bool) { t.settle(p, ok) })
+		for _, s := range t.seat.chat.seats {
+			if s != t.seat {
+				s.sink.Deliver(s.withLink(m, t.acct, from), nil)
+			}
+		}
 	}
 }
 

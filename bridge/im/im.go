@@ -116,11 +116,13 @@ type Style struct {
 	Color   string // RRGGBB, "" default
 }
 
-// File refers to a file kept by a network; the bytes go through Link.Open.
+// File refers to a file kept by a network; the bytes go through Link.Open. All but
+// Ref is what the sender says of it. Type is a MIME type, "image/*" and the like when
+// only the kind is known.
 type File struct {
 	Ref, Name, Type string
-	Size            int64
-	W, H            int
+	Size            int64 // bytes, 0 unknown
+	W, H            int   // pixels, 0 unknown
 }
 
 // Event is one fact. The set is closed: only this package can add to it.

@@ -66,7 +66,10 @@ type Link interface {
 	// Find asks the network who handle is. ErrNotFound when nobody; the hub
 	// allows 5 s.
 	Find(ctx context.Context, user Addr, handle string) (Person, error)
-	// Open and Upload move a file's bytes, outside the ordered lanes.
+	// Open and Upload move a file's bytes, outside the ordered lanes. What Open
+	// gives ends with io.EOF only when it is the file that was meant, whole: a
+	// reader must not use what it got before. *Refused says in words for a person
+	// why there is nothing to get.
 	Open(ctx context.Context, user Addr, ref string) (io.ReadCloser, File, error)
 	Upload(ctx context.Context, user Addr, conv string, f File, r io.Reader) (ref string, err error)
 	// Wait returns when the link has ended, with *Lost, or nil after Close.

@@ -139,23 +139,28 @@ func fill(msg *im.Message, c *event.MessageEventContent) {
 	msg.Text = im.Plain(msg.Text)
 }
 
+// fillFile sets the file and, as text, what was written with it; of a file that
+// nobody can open, that there was one.
 func fillFile(msg *im.Message, c *event.MessageEventContent) {
-	what := map[event.MessageType]string{
-		event.MsgImage: "picture", event.MsgVideo: "video", event.MsgAudio: "sound", event.CapMsgSticker: "sticker",
-	}[c.MsgType]
 	name := im.Plain(c.GetFileName())
-	msg.Text = "[" + strings.TrimSpace(cmp.Or(what, "file")+" "+name) + "]"
-	if caption := c.GetCaption(); caption != "" {
-		msg.Text += " " + caption
+	msg.Text = c.GetCaption()
+	ref := refOf(c)
+	if ref == "" {
+		what := map[event.MessageType]string{
+			event.MsgImage: "picture", event.MsgVideo: "video", event.MsgAudio: "sound", event.CapMsgSticker: "sticker",
+		}[c.MsgType]
+		msg.Text = strings.TrimSpace("[" + strings.TrimSpace(cmp.Or(what, "file")+" "+name) + "] " + msg.Text)
+		return
 	}
-	if c.URL == "" {
-		return // encrypted or broken: there is nothing to open
-	}
-	msg.File = &im.File{Ref: string(c.URL), Name: name}
+	f := im.File{Ref: ref, Name: name}
 	if c.Info != nil {
-		msg.File.Type, msg.File.Size = c.Info.MimeType, int64(max(c.Info.Size, 0))
-		msg.File.W, msg.File.H = max(c.Info.Width, 0), max(c.Info.Height, 0)
+		f.Type, f.Size = c.Info.MimeType, int64(max(c.Info.Size, 0))
+		f.W, f.H = max(c.Info.Width, 0), max(c.Info.Height, 0)
 	}
+	f.Type = cmp.Or(f.Type, map[event.MessageType]string{
+		event.MsgImage: "image/*", event.MsgVideo: "video/*", event.MsgAudio: "audio/*", event.CapMsgSticker: "image/*",
+	}[c.MsgType])
+	msg.File = &f
 }
 
 // pollText is a poll as text (MSC3381 and its stable form).

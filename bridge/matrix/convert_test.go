@@ -11,6 +11,10 @@ import (
 	"nudge/bridge/im"
 )
 
+// sealedFile is the description of an encrypted file.
+const sealedFile = `{"key":{"k":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8","alg":"A256CTR","ext":true,"kty":"oct","key_ops":["encrypt","decrypt"]},` +
+	`"iv":"AAECAwQFBgcAAAAAAAAAAA","hashes":{"sha256":"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU"},"v":"v2","url":"mxc://hs/3"}`
+
 var bobsRoom = scene{me: "@alice:hs", conv: "@bob:hs", with: "@bob:hs", name: "Bob"}
 
 func TestConvert(t *testing.T) {
@@ -40,10 +44,16 @@ func TestConvert(t *testing.T) {
 		"redaction":     {event: `"type":"m.room.redaction","redacts":"$o","content":{}`, want: im.Message{Rel: im.Rel{Kind: im.Retract, To: "$o"}}},
 		"redaction v11": {event: `"type":"m.room.redaction","content":{"redacts":"$o"}`, want: im.Message{Rel: im.Rel{Kind: im.Retract, To: "$o"}}},
 		"picture": {event: `"type":"m.room.message","content":{"msgtype":"m.image","body":"look","filename":"a.png","url":"mxc://hs/1","info":{"mimetype":"image/png","size":7,"w":3,"h":2}}`,
-			want: im.Message{Text: "[picture a.png] look", File: &im.File{Ref: "mxc://hs/1", Name: "a.png", Type: "image/png", Size: 7, W: 3, H: 2}}},
+			want: im.Message{Text: "look", File: &im.File{Ref: "mxc://hs/1", Name: "a.png", Type: "image/png", Size: 7, W: 3, H: 2}}},
 		"file without place": {event: `"type":"m.room.message","content":{"msgtype":"m.file","body":"a.zip"}`, want: im.Message{Text: "[file a.zip]"}},
 		"sticker": {event: `"type":"m.sticker","content":{"body":"cat","url":"mxc://hs/2"}`,
-			want: im.Message{Text: "[sticker cat]", File: &im.File{Ref: "mxc://hs/2", Name: "cat"}}},
+			want: im.Message{File: &im.File{Ref: "mxc://hs/2", Name: "cat", Type: "image/*"}}},
+		"encrypted picture": {event: `"type":"m.room.message","content":{"msgtype":"m.image","body":"a.png","file":` + sealedFile + `,"info":{"size":7}}`,
+			want: im.Message{File: &im.File{Ref: sealedFile, Name: "a.png", Type: "image/*", Size: 7}}},
+		"encrypted in another way": {event: `"type":"m.room.message","content":{"msgtype":"m.audio","body":"a.ogg","file":` + strings.Replace(sealedFile, "A256CTR", "A256CBC", 1) + `}`,
+			want: im.Message{Text: "[sound a.ogg]"}},
+		"encrypted without a key": {event: `"type":"m.room.message","content":{"msgtype":"m.file","body":"a.zip","file":{"url":"mxc://hs/3"}}`,
+			want: im.Message{Text: "[file a.zip]"}},
 		"location": {event: `"type":"m.room.message","content":{"msgtype":"m.location","body":"Here","geo_uri":"geo:1,2"}`, want: im.Message{Text: "Here geo:1,2"}},
 		"encrypted": {event: `"type":"m.room.encrypted","content":{"algorithm":"m.megolm.v1.aes-sha2"}`,
 			want: im.Message{Kind: im.Notice, Text: textEncrypted}},
@@ -187,6 +197,7 @@ func FuzzFromHTML(f *testing.F) {
 func FuzzConvert(f *testing.F) {
 	f.Add(`{"type":"m.room.message","content":{"msgtype":"m.text","body":"x"}}`)
 	f.Add(`{"type":"m.room.message","content":{"msgtype":"m.image","url":"mxc://a/b","info":{"size":-1}}}`)
+	f.Add(`{"type":"m.room.message","content":{"msgtype":"m.image","body":"a","file":` + sealedFile + `}}`)
 	f.Add(`{"type":"m.sticker","content":{"body":"x","m.relates_to":{"rel_type":"m.replace","event_id":"$a"}}}`)
 	f.Add(`{"type":"m.poll.start","content":{"m.poll":{"question":{"m.text":[{"body":"q"}]}}}}`)
 	f.Fuzz(func(t *testing.T, s string) {
@@ -195,6 +206,9 @@ func FuzzConvert(f *testing.F) {
 			return
 		}
 		m, ok := convert(&e, bobsRoom)
+		if ok && m.File != nil && m.File.Ref == "" {
+			t.Errorf("a file that can't be opened: %+v", m.File)
+		}
 		if ok && (!utf8.ValidString(m.Text) || !utf8.ValidString(m.Name)) {
 			t.Errorf("not UTF-8: %+v", m)
 		}

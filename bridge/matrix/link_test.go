@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"maunium.net/go/mautrix/crypto/attachment"
+	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 
 	"nudge/bridge/im"
@@ -427,8 +429,9 @@ func TestFiles(t *testing.T) {
 	if string(b) != "hello" || got != f || err != nil {
 		t.Errorf("Open: %q %+v %v, want hello and %+v", b, got, err, f)
 	}
-	if _, _, err := l.Open(t.Context(), account, "mxc://hs.test/99"); err == nil {
-		t.Error("Open found a file that is not there")
+	gone := new(im.Refused)
+	if _, _, err := l.Open(t.Context(), account, "mxc://hs.test/99"); !errors.As(err, &gone) || gone.Text != textFileGone {
+		t.Errorf("Open says %v of a file that is not there", err)
 	}
 	if _, _, err := l.Open(t.Context(), account, "http://hs.test/99"); err == nil {
 		t.Error("Open took what is no mxc URI")
@@ -442,6 +445,44 @@ func TestFiles(t *testing.T) {
 	}
 	if len(w.requests("POST", "/upload")) != 1 {
 		t.Error("bytes left for an encrypted room")
+	}
+}
+
+// TestEncryptedFile: it is decrypted on its way, and its end comes only when its hash
+// is right.
+func TestEncryptedFile(t *testing.T) {
+	w := newWorld(t)
+	l := w.connect()
+	const text = "what only the two shall see"
+	sealed := attachment.NewEncryptedFile()
+	body := []byte(text)
+	sealed.EncryptInPlace(body)
+	altered := slices.Clone(body)
+	altered[3] ^= 1
+	w.mu.Lock()
+	w.media = append(w.media, body, altered, body[:9], nil)
+	w.mu.Unlock()
+	for n, good := range []bool{true, false, false, false} {
+		ref := refOf(&event.MessageEventContent{File: &event.EncryptedFileInfo{EncryptedFile: *sealed, URL: id.ContentURIString(fmt.Sprint("mxc://hs.test/", n))}})
+		r, f, err := l.Open(t.Context(), account, ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(r)
+		if no := new(im.Refused); good != (err == nil && string(b) == text) || !good && (!errors.As(err, &no) || no.Text != textFileAltered) {
+			t.Errorf("%d: %q, %v", n, b, err)
+		}
+		if f.Type != "" || f.Name != "" {
+			t.Errorf("%d: what the server says of it is believed: %+v", n, f)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, ref := range []string{"{}", "{", `{"url":"mxc://hs.test/0"}`, strings.Replace(sealedFile, `"v":"v2"`, `"v":"v9"`, 1)} {
+		if _, _, err := l.Open(t.Context(), account, ref); err == nil {
+			t.Errorf("Open took %s", ref)
+		}
 	}
 }
 

@@ -150,14 +150,18 @@ func (l *link) message(ctx context.Context, r id.RoomID, e *evt, old bool) (im.E
 
 // relate adds what the message said that m refers to, and remembers what m says.
 func (l *link) relate(m *im.Message) {
+	said := m.Text
+	if m.File != nil {
+		said = strings.TrimSpace("[" + m.File.Name + "] " + said)
+	}
 	switch to := id.EventID(m.Rel.To); m.Rel.Kind {
 	case im.NoRel:
-		l.track.said(id.EventID(m.ID), m.Text)
+		l.track.said(id.EventID(m.ID), said)
 	case im.Reply:
 		m.Rel.Quote = l.track.quote(to)
-		l.track.said(id.EventID(m.ID), m.Text)
+		l.track.said(id.EventID(m.ID), said)
 	case im.Edit:
-		l.track.said(to, m.Text)
+		l.track.said(to, said)
 	case im.React, im.Retract:
 		m.Rel.Quote = l.track.quote(to)
 	}

@@ -32,8 +32,10 @@ func (s *server) newPages(own func(host string) bool) *web.Pages {
 
 // site is the address of the box's pages, as a browser of the home network wants
 // it.
-func (s *server) site() string {
-	host := s.address(context.Background())
+func (s *server) site() string { return s.siteAt(s.address(context.Background())) }
+
+// siteAt is likewise for who reaches the box as host.
+func (s *server) siteAt(host string) string {
 	for _, l := range s.box.Listeners {
 		_, port, err := net.SplitHostPort(l.Addr)
 		if l.Name == "http" && err == nil && port != "80" {
@@ -149,6 +151,6 @@ func (l *lastLines) all() []string {
 func (s *server) pages(names []string) http.Handler {
 	h := newHealth(s, names)
 	s.web = s.newPages(h.own)
-	h.next = s.withKits(s.web)
+	h.next = s.withFiles(s.withKits(s.web))
 	return h
 }

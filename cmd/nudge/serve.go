@@ -17,6 +17,7 @@ import (
 
 	"nudge/cmd/nudge/control"
 	"nudge/cmd/nudge/web"
+	"nudge/cmd/nudge/web/media"
 	"nudge/msnserver"
 	"nudge/msnserver/front"
 	"nudge/msnserver/names"
@@ -118,6 +119,7 @@ type server struct {
 	hurry   context.CancelFunc // ends settling down
 	clock   *clock
 	web     *web.Pages
+	media   *media.Pages
 	began   time.Time
 	again   chan struct{} // a restored backup waits for the next start
 	failed  chan error    // why a port stopped answering
@@ -160,7 +162,8 @@ func start(conf config, log *slog.Logger, lights control.Lights, tail func() []s
 	if s.cert != nil {
 		box.Trusted = s.cert.Root
 	}
-	box.SignInChanged = func(handle string) { s.msn.VoidTickets(handle); s.web.SignOut(handle) }
+	box.SignInChanged = func(handle string) { s.msn.VoidTickets(handle); s.web.SignOut(handle); s.media.Forget(handle) }
+	box.Hub.OfferFiles(s.filesAt)
 	box.Troubled, box.Outside, box.Reach, box.Overhear, box.Try, box.Restore = s.troubled, s.outside, s.likelyAddress, s.msn.Record, s.guess, s.restore
 	if _, port, _ := net.SplitHostPort(doors["msn"].about.Addr); port == "1863" {
 		box.Lookup = func(ctx context.Context, name string) ([]netip.Addr, error) {
@@ -227,6 +230,7 @@ func (s *server) stop(ctx context.Context) error {
 		err = nil
 	}
 	s.wg.Wait()
+	s.media.Close()
 	err = errors.Join(err, s.control.Close(ctx), closeBox(ctx, s.box))
 	select {
 	case <-s.settled:

@@ -48,6 +48,7 @@ cmd/nudge/control         bridge bridge/im store
 cmd/nudge/web             cmd/nudge/control cmd/nudge/web/*
 cmd/nudge/web/template    –
 cmd/nudge/web/kit         –
+cmd/nudge/web/media       –
 cmd/nudge/e2e/msnclient   –
 cmd/nudge/e2e/board       –
 cmd/nudge/e2e/textbrowser –

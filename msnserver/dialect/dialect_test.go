@@ -283,6 +283,7 @@ func TestRender(t *testing.T) {
 		{"MSNP8", im.Message{Text: "👍", Rel: im.Rel{Kind: im.React}}, plain + "\r\n* Bob reacted (Y)"},
 		{"MSNP8", im.Message{Text: "key came", Rel: im.Rel{Kind: im.Resolve}}, plain + "\r\nkey came"},
 		{"MSNP8", im.Message{Text: "http://box/m/x", File: &im.File{Name: "a.jpg", Size: 1234567}}, plain + "\r\n* Bob sent a file: a.jpg (1.2 MB)\r\nhttp://box/m/x"},
+		{"MSNP8", im.Message{Text: "http://box/m/x\nlook", File: &im.File{Name: "a.jpg", Type: "image/jpeg", Size: 999}}, plain + "\r\n* Bob sent a picture: a.jpg (999 bytes)\r\nhttp://box/m/x\r\nlook"},
 		{"MSNP8", im.Message{File: &im.File{Name: "a.jpg"}}, plain + "\r\n* Bob sent a file: a.jpg"},
 		{"MSNP8", im.Message{}, plain + "\r\n* Bob sent something that can't be shown here"},
 	} {

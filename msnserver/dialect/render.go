@@ -79,7 +79,7 @@ func words(m im.Message, speaker string) string {
 	text := strings.TrimRight(im.Plain(strings.ToValidUTF8(m.Text, "?")), "\n")
 	switch {
 	case m.File != nil:
-		text = strings.TrimRight(fmt.Sprintf("* %s sent a file: %s%s\n%s", speaker, oneLine(m.File.Name), size(m.File.Size), text), "\n")
+		text = strings.TrimRight(fmt.Sprintf("* %s sent a %s: %s%s\n%s", speaker, sort(m.File.Type), oneLine(m.File.Name), size(m.File.Size), text), "\n")
 	case m.Offer != "":
 		text = fmt.Sprintf("* %s offers %s, which this version of Messenger can't take", speaker, m.Offer)
 	case m.Kind == im.Nudge:
@@ -112,6 +112,12 @@ const (
 	maxQuoted  = 60
 	maxReacted = 30
 )
+
+// sort is what sort of file has the MIME type.
+func sort(mime string) string {
+	kind, _, _ := strings.Cut(mime, "/")
+	return cmp.Or(map[string]string{"image": "picture", "audio": "sound", "video": "video"}[kind], "file")
+}
 
 // size is a file's size for a person, "" when it is not known.
 func size(n int64) string {

@@ -50,6 +50,9 @@ func (m *measured) Write(b []byte) (int, error) {
 	return m.body.Write(b)
 }
 
+// Unwrap lets http.ResponseController reach the connection's deadlines.
+func (m *measured) Unwrap() http.ResponseWriter { return m.ResponseWriter }
+
 func (m *measured) flush() {
 	if m.through {
 		return

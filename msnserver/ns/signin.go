@@ -155,7 +155,7 @@ func (s *Session) prove(cmd wire.Command, ok bool, why func() passport.Trouble) 
 		return fmt.Errorf("sign-in refused: %w", conn.ErrBye)
 	}
 	remote := s.Net.RemoteAddr().String()
-	user, err := s.hub.SignOn(s.handle, bridge.Client{Proto: s.Dialect().Name, Program: s.program, Remote: remote,
+	user, err := s.hub.SignOn(s.handle, bridge.Client{Proto: s.Dialect().Name, Program: s.program, Remote: remote, Local: s.Net.LocalAddr().String(),
 		MaxContacts: s.Dialect().MaxContacts, GroupZero: s.Dialect().Groups == dialect.Numbered, Emoji: s.Dialect().Emoji}, s)
 	if err != nil {
 		code := wire.AuthFailed

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,6 +28,13 @@ type SettingValue struct {
 // SettingAddress is the key of the address that old PCs are told to use.
 const SettingAddress = "address"
 
+// SettingFileSpace is the key of the space for files on their way from a network to
+// a browser, in MB.
+const (
+	SettingFileSpace = "file-space"
+	DefaultFileSpace = 100
+)
+
 // settings are those there are, with what is wrong with a value.
 var settings = []struct {
 	Setting
@@ -41,6 +49,8 @@ var settings = []struct {
 		"strict: who does not is signed off; from their next sign-in on"}, challengeWrong},
 	{Setting{Key: SettingUpstream, Help: "address of the name server that is asked for names that don't lead here, " +
 		"such as 192.168.1.1; empty: they are refused"}, upstreamWrong},
+	{Setting{Key: bridge.FileHours, Default: strconv.Itoa(bridge.DefaultFileHours), Help: "for how many hours a link to a file that came from Matrix or XMPP is good"}, hoursWrong},
+	{Setting{Key: SettingFileSpace, Default: strconv.Itoa(DefaultFileSpace), Help: "how many MB of the disk such files may take while somebody looks at them; larger ones can't be opened"}, megabytesWrong},
 	{Setting{Key: SettingLoginLive, Help: "addresses of PCs or networks for which login.live.com and other names that Microsoft still uses lead here; " +
 		"never list Windows 8 or later, which itself signs in there"}, pcsWrong},
 	{Setting{Key: SettingPatched, Default: "off", Help: "on: PCs that were patched for Escargot or CrossTalk are led here"}, switchWrong},
@@ -89,6 +99,9 @@ func (b *Box) settingSet(ctx context.Context, v SettingValue) (Done, error) {
 		if err == nil && v.Key == bridge.TimeZone {
 			b.Hub.SetZone(v.Value)
 		}
+		if err == nil && v.Key == bridge.FileHours {
+			b.Hub.SetFileHours(v.Value)
+		}
 		if err == nil && b.SettingsChanged != nil {
 			b.SettingsChanged()
 		}
@@ -114,6 +127,20 @@ func switchWrong(v string) string {
 func challengeWrong(v string) string {
 	if v != On && v != "off" && v != bridge.ChallengeStrict {
 		return "it must be off, on or strict"
+	}
+	return ""
+}
+
+func hoursWrong(v string) string {
+	if n, err := strconv.Atoi(v); err != nil || n < 1 || n > 720 {
+		return "it must be a number of hours, from 1 to 720"
+	}
+	return ""
+}
+
+func megabytesWrong(v string) string {
+	if n, err := strconv.Atoi(v); err != nil || n < 1 || n > 100_000 {
+		return "it must be a number of MB, from 1 to 100000"
 	}
 	return ""
 }

@@ -1,0 +1,156 @@
+package media
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/gif"
+	"image/jpeg"
+	_ "image/png" // is decoded
+	"io"
+	"net/http"
+	"os"
+
+	_ "golang.org/x/image/webp" // likewise
+)
+
+// The largest picture on a page: what a screen of 800 by 600 has room for under
+// the bars of a browser.
+const (
+	maxW = 600
+	maxH = 420
+)
+
+// maxMemory is how much a picture may take while it is decoded, in bytes: one of 16
+// million points from a camera. Few bytes can say that they are a picture of
+// billions; those are not begun with.
+const (
+	maxMemory = 64 << 20
+	maxSide   = 1 << 16 // points
+)
+
+// quality is that of a JPEG, of 100.
+const quality = 80
+
+var errNoPicture = &Refused{"This is no picture that the box can show. Save it, and open it with another program."}
+
+// picture is one for old browsers.
+type picture struct {
+	data []byte
+	kind string // MIME type
+	w, h int
+}
+
+// shrink makes a picture anew so that old browsers can show it: one of few colours
+// and points as GIF, else as JPEG on white. Of one that moves it is the first frame.
+func shrink(from *io.SectionReader) (p picture, err error) {
+	defer func() {
+		if r := recover(); r != nil { // decoders stumble over what nobody made by accident
+			err = fmt.Errorf("%w (%v)", errNoPicture, r)
+		}
+	}()
+	at := func() io.Reader { return io.NewSectionReader(from, 0, from.Size()) }
+	conf, format, err := image.DecodeConfig(at())
+	if err != nil || conf.Width <= 0 || conf.Height <= 0 {
+		return p, errNoPicture
+	}
+	head := jpegHead{turn: 1}
+	switch format {
+	case "jpeg":
+		head = readJPEGHead(at())
+	case "webp":
+		if !consistent(from, conf) {
+			return p, errNoPicture
+		}
+	}
+	if max(conf.Width, conf.Height) > maxSide || int64(conf.Width)*int64(conf.Height) > maxMemory/perPoint(conf, format, head.progressive) {
+		return p, &Refused{fmt.Sprintf("This picture is too large to be shown here: it has %d by %d points. Save it, and open it with another program.", conf.Width, conf.Height)}
+	}
+	img, _, err := image.Decode(at())
+	if err != nil {
+		return p, errNoPicture
+	}
+	var out bytes.Buffer
+	if few, ok := img.(*image.Paletted); ok && fits(img.Bounds().Size()) {
+		p = picture{kind: "image/gif", w: few.Rect.Dx(), h: few.Rect.Dy()}
+		err = gif.Encode(&out, few, nil)
+	} else {
+		fitted := head.upright(scale(img, head.fit(img.Bounds().Size())))
+		p = picture{kind: "image/jpeg", w: fitted.Rect.Dx(), h: fitted.Rect.Dy()}
+		err = jpeg.Encode(&out, fitted, &jpeg.Options{Quality: quality})
+	}
+	p.data = out.Bytes()
+	return p, err
+}
+
+// perPoint is how many bytes of memory decoding takes for each point, at most.
+func perPoint(c image.Config, format string, progressive bool) int64 {
+	switch {
+	case format == "jpeg" && progressive:
+		return 16 // keeps what it has of all colours until the end
+	case format == "jpeg":
+		return 4
+	case format == "gif":
+		return 1
+	case format == "webp":
+		return 8
+	}
+	switch c.ColorModel { // of a PNG; one that is interlaced takes half as much again
+	case color.GrayModel:
+		return 2
+	case color.Gray16Model:
+		return 3
+	case color.RGBA64Model, color.NRGBA64Model:
+		return 12
+	}
+	return 6
+}
+
+func fits(p image.Point) bool { return p.X <= maxW && p.Y <= maxH }
+
+// scale is img on white with w by h points, neither more than it has: each the mean
+// of those it stands for. It takes memory for little more than the result.
+func scale(img image.Image, size image.Point) *image.RGBA {
+	b := img.Bounds()
+	out := image.NewRGBA(image.Rectangle{Max: size})
+	row := image.NewRGBA(image.Rect(0, 0, b.Dx(), 1))
+	sums := make([]uint32, 3*size.X)
+	for y := range size.Y {
+		clear(sums)
+		from, to := y*b.Dy()/size.Y, (y+1)*b.Dy()/size.Y
+		for sy := from; sy < to; sy++ {
+			draw.Draw(row, row.Rect, image.White, image.Point{}, draw.Src)
+			draw.Draw(row, row.Rect, img, image.Pt(b.Min.X, b.Min.Y+sy), draw.Over)
+			add(sums, row.Pix, size.X)
+		}
+		for x := range size.X {
+			n := uint32((x+1)*b.Dx()/size.X-x*b.Dx()/size.X) * uint32(to-from)
+			for c := range 3 {
+				out.Pix[y*out.Stride+4*x+c] = uint8((sums[3*x+c] + n/2) / n)
+			}
+			out.Pix[y*out.Stride+4*x+3] = 255
+		}
+	}
+	return out
+}
+
+// add adds the points of a row, in w groups.
+func add(sums []uint32, row []uint8, w int) {
+	points := len(row) / 4
+	for x := range w {
+		for _, p := 0, x*points/w; p < (x+1)*points/w; p++ {
+			sums[3*x] += uint32(row[4*p])
+			sums[3*x+1] += uint32(row[4*p+1])
+			sums[3*x+2] += uint32(row[4*p+2])
+		}
+	}
+}
+
+// extension is the usual one for a picture, "" when it is none.
+func extension(file *os.File) string {
+	var b [512]byte
+	n, _ := file.ReadAt(b[:], 0)
+	return map[string]string{"image/jpeg": "jpg", "image/png": "png", "image/gif": "gif", "image/webp": "webp"}[http.DetectContentType(b[:n])]
+}
