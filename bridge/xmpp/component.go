@@ -11,6 +11,7 @@ import (
 	"gosrc.io/xmpp/stanza"
 
 	"nudge/bridge/im"
+	"nudge/bridge/xmpp/fetch"
 	"nudge/bridge/xmpp/stream"
 )
 
@@ -189,8 +190,12 @@ func (k *component) Find(ctx context.Context, _ im.Addr, who string) (im.Person,
 	return im.Person{Addr: addr(j)}, err
 }
 
-// Open fetches a contact's picture; ref is what his presence announced.
+// Open fetches a contact's picture, when ref is what his presence announced, or a
+// file that somebody sent.
 func (k *component) Open(ctx context.Context, user im.Addr, ref string) (io.ReadCloser, im.File, error) {
+	if fetch.Usable(ref) {
+		return fetch.Get(ctx, ref, fetch.Config{Hosts: im.Words(k.host.Setting(im.Addr{}, fileHosts))})
+	}
 	return fetchPicture(ctx, k.s, address(user.ID, k.domain).String(), ref)
 }
 

@@ -237,27 +237,24 @@ func (h *heard) signals(n *stanza.Node) {
 // content is what a person is to read, nil when there is nothing. Rel.To is
 // still the sender's name for the other message.
 func content(n *stanza.Node) *im.Message {
-	body := im.Plain(stream.Text(n, stanza.NSClient, "body"))
-	if link := stream.Child(n, nsOOB, "x"); link != nil && strings.TrimSpace(body) == "" { // XEP-0066
-		body = strings.TrimSpace(im.Plain(stream.Text(link, nsOOB, "desc") + "\n" + stream.Text(link, nsOOB, "url")))
-	}
+	body, file := attached(n)
 	if sealed, what := encrypted(n); sealed {
 		if what == "" {
 			return nil
 		}
 		return &im.Message{Kind: im.Notice, Text: what}
 	}
-	m := &im.Message{Text: body}
+	m := &im.Message{Text: body, File: file}
 	switch {
 	case related(m, n):
-		if m.Text == "" && m.Rel.Kind != im.Retract {
+		if m.Text == "" && m.File == nil && m.Rel.Kind != im.Retract {
 			return nil
 		}
 		return m
 	case stream.Child(n, nsAttention, "attention") != nil && body == "":
-		m.Kind = im.Nudge
+		m.Kind, m.File = im.Nudge, nil
 		return m
-	case body == "":
+	case body == "" && file == nil:
 		return nil
 	}
 	if rest, ok := strings.CutPrefix(m.Text, slashMe); ok { // XEP-0245
@@ -277,7 +274,7 @@ func related(m *im.Message, n *stanza.Node) bool {
 		retract = f
 	}
 	if retract != nil {
-		m.Rel, m.Text = im.Rel{Kind: im.Retract, To: stream.Attr(retract, "id")}, ""
+		m.Rel, m.Text, m.File = im.Rel{Kind: im.Retract, To: stream.Attr(retract, "id")}, "", nil
 		return true
 	}
 	if c := stream.Child(n, nsReactions, "reactions"); c != nil {
@@ -287,7 +284,7 @@ func related(m *im.Message, n *stanza.Node) bool {
 				emoji = append(emoji, e)
 			}
 		}
-		m.Rel, m.Text = im.Rel{Kind: im.React, To: stream.Attr(c, "id")}, strings.Join(emoji, " ")
+		m.Rel, m.Text, m.File = im.Rel{Kind: im.React, To: stream.Attr(c, "id")}, strings.Join(emoji, " "), nil
 		return true
 	}
 	if c := stream.Child(n, nsReply, "reply"); c != nil && m.Text != "" {

@@ -54,6 +54,9 @@ func line(h heard, ok bool) string {
 		if m.Rel.Kind != im.NoRel {
 			fmt.Fprintf(&b, " rel %d %s", m.Rel.Kind, m.Rel.To)
 		}
+		if f := m.File; f != nil {
+			fmt.Fprintf(&b, " file %q %q %s %d", f.Ref, f.Name, f.Type, f.Size)
+		}
 		if h.late {
 			b.WriteString(" at " + m.At.UTC().Format("15:04:05"))
 		}
@@ -72,6 +75,10 @@ const (
 	sid     = "<stanza-id xmlns='urn:xmpp:sid:0' by='alice@a.test' id='A1'/>"
 	fwd     = "<forwarded xmlns='urn:xmpp:forward:0'><delay xmlns='urn:xmpp:delay' stamp='2026-11-21T10:00:00Z'/>"
 )
+
+func oob(at string) string {
+	return "<x xmlns='jabber:x:oob'><url>" + at + "</url></x></message>"
+}
 
 func TestLive(t *testing.T) {
 	for _, c := range []struct{ name, in, want string }{
@@ -94,6 +101,16 @@ func TestLive(t *testing.T) {
 		{"reply, wild range", fromBob + "<body>ä</body><reply id='m0' xmlns='urn:xmpp:reply:0'/><fallback for='urn:xmpp:reply:0' xmlns='urn:xmpp:fallback:0'><body start='5' end='2'/></fallback></message>", `bob@b.test/pc says kind 0 "ä" rel 1 m0`},
 		{"retraction", fromBob + "<body>This person…</body><retract id='m0' xmlns='urn:xmpp:message-retract:1'/></message>", `bob@b.test/pc says kind 0 "" rel 3 m0`},
 		{"old retraction", fromBob + "<apply-to id='m0' xmlns='urn:xmpp:fasten:0'><retract xmlns='urn:xmpp:message-retract:0'/></apply-to></message>", `bob@b.test/pc says kind 0 "" rel 3 m0`},
+		{"file", fromBob + "<body>https://up.test/x/cat%20one.jpg?a=b</body>" + oob("https://up.test/x/cat%20one.jpg?a=b"), `bob@b.test/pc says kind 0 "" file "https://up.test/x/cat%20one.jpg?a=b" "cat one.jpg" image/* 0`},
+		{"file alone", fromBob + oob("http://up.test/notes.zip"), `bob@b.test/pc says kind 0 "" file "http://up.test/notes.zip" "notes.zip"  0`},
+		{"file with words", fromBob + "<body>look: https://up.test/a.ogg</body>" + oob("https://up.test/a.ogg"), `bob@b.test/pc says kind 0 "look:" file "https://up.test/a.ogg" "a.ogg" audio/* 0`},
+		{"file described", fromBob + "<body>https://up.test/7f</body><file-sharing xmlns='urn:xmpp:sfs:0'><file xmlns='urn:xmpp:file:metadata:0'><media-type>image/png</media-type><name>a\nb.png</name><size>700</size></file>" +
+			"<sources><url-data xmlns='http://jabber.org/protocol/url-data' target='https://up.test/7f'/></sources></file-sharing></message>", `bob@b.test/pc says kind 0 "" file "https://up.test/7f" "a b.png" image/png 700`},
+		{"file of no name", fromBob + oob("https://up.test/"), `bob@b.test/pc says kind 0 "" file "https://up.test/" ""  0`},
+		{"no file", fromBob + oob("xmpp:room@muc.test?join"), `bob@b.test/pc says kind 0 "xmpp:room@muc.test?join"`},
+		{"no file, with words", fromBob + "<body>x</body>" + oob("file:///etc/passwd"), `bob@b.test/pc says kind 0 "x"`},
+		{"reply with a file", fromBob + "<body>https://up.test/a.jpg</body><reply id='m0' xmlns='urn:xmpp:reply:0'/>" + oob("https://up.test/a.jpg"), `bob@b.test/pc says kind 0 "" file "https://up.test/a.jpg" "a.jpg" image/* 0`},
+		{"correction with a file", fromBob + "<body>https://up.test/a.jpg</body><replace id='m0' xmlns='urn:xmpp:message-correct:0'/>" + oob("https://up.test/a.jpg"), `bob@b.test/pc says kind 0 "" rel 2 m0 file "https://up.test/a.jpg" "a.jpg" image/* 0`},
 		{"omemo", fromBob + "<encrypted xmlns='eu.siacs.conversations.axolotl'><header/><payload>x</payload></encrypted><body>I sent you an OMEMO message</body></message>", `bob@b.test/pc says kind 2 "(a message with OMEMO encryption, which this box can't read: ask to switch encryption off for this chat)"`},
 		{"omemo keys", fromBob + "<encrypted xmlns='eu.siacs.conversations.axolotl'><header/></encrypted></message>", "bob@b.test/pc"},
 		{"eme", fromBob + "<encryption xmlns='urn:xmpp:eme:0' namespace='x'/><body>?OTR</body></message>", `bob@b.test/pc says kind 2 "(a message with end-to-end encryption, which this box can't read: ask to switch encryption off for this chat)"`},
@@ -192,6 +209,7 @@ func FuzzLive(f *testing.F) {
 		fromBob + "<body>hi</body>" + sid + "</message>",
 		"<message from='alice@a.test'><sent xmlns='urn:xmpp:carbons:2'>" + fwd + "<message xmlns='jabber:client' from='alice@a.test/p' to='b@c'><body>x</body></message></forwarded></sent></message>",
 		fromBob + "<body>q</body><reply id='0' xmlns='urn:xmpp:reply:0'/><fallback for='urn:xmpp:reply:0' xmlns='urn:xmpp:fallback:0'><body start='1' end='1'/></fallback></message>",
+		fromBob + "<body>https://b/c.png x</body><file-sharing xmlns='urn:xmpp:sfs:0'><file xmlns='urn:xmpp:file:metadata:0'><name>d</name><size>-1</size></file></file-sharing>" + oob("https://b/c.png"),
 		"<result xmlns='urn:xmpp:mam:2' id='1'>" + fwd + fromBob + "</message></forwarded></result>",
 	} {
 		f.Add(s)

@@ -16,6 +16,7 @@ import (
 	"gosrc.io/xmpp/stanza"
 
 	"nudge/bridge/im"
+	"nudge/bridge/xmpp/fetch"
 	"nudge/bridge/xmpp/stream"
 )
 
@@ -122,8 +123,12 @@ func refuse(iq *stanza.IQ) {
 	iq.Error = &stanza.Err{Code: 503, Type: stanza.ErrorTypeCancel, Reason: "service-unavailable"}
 }
 
-// Open fetches a contact's picture; ref is what his presence announced.
+// Open fetches a contact's picture, when ref is what his presence announced, or a
+// file that somebody sent.
 func (l *link) Open(ctx context.Context, _ im.Addr, ref string) (io.ReadCloser, im.File, error) {
+	if fetch.Usable(ref) {
+		return fetch.Get(ctx, ref, fetch.Config{Hosts: im.Words(l.host.Setting(l.user, fileHosts)), Roots: l.roots})
+	}
 	return fetchPicture(ctx, l.s, "", ref)
 }
 

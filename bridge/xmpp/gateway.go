@@ -40,6 +40,7 @@ func (g *Gateway) Settings() []im.Field {
 		{Key: im.Boxes, Label: "Other boxes", Help: "Names of the components of other boxes, such as msn2.example.org, with blanks or commas between them. Their people are found by the address that they have there, and may write and ask."},
 		{Key: "receipts", Label: "Tell contacts what arrived", Help: "Contacts learn that this box has their messages; without, they can't know.", Default: "yes", Choices: []string{"yes", "no"}},
 		{Key: "markers", Label: "Tell contacts what was read", Help: "Contacts who may see the account learn that their messages were shown.", Default: "yes", Choices: []string{"yes", "no"}},
+		fileHostsField,
 	}
 }
 

@@ -2,6 +2,7 @@ package xmpp
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"io"
 	"log/slog"
@@ -23,7 +24,8 @@ type link struct {
 	user  im.Addr
 	log   *slog.Logger
 	s     *stream.Stream
-	me    stream.JID // full
+	me    stream.JID     // full
+	roots *x509.CertPool // that servers of the account's owner are checked by, nil the system's
 	has   features
 	want  chan im.Presence // what the account is to show, latest wins
 	hurry chan struct{}    // there is something for the conductor to do now

@@ -80,6 +80,7 @@ func (n *Network) Settings() []im.Field {
 	return []im.Field{
 		{Key: "receipts", Label: "Tell contacts what arrived", Help: "Contacts who may see the account learn that their messages arrived.", Default: "yes", Choices: []string{"yes", "no"}},
 		{Key: "markers", Label: "Tell contacts what was read", Help: "Contacts who may see the account learn that their messages were shown.", Default: "yes", Choices: []string{"yes", "no"}},
+		fileHostsField,
 	}
 }
 
@@ -101,6 +102,7 @@ func (n *Network) Connect(ctx context.Context, l im.Login) (im.Link, error) {
 		return nil, lost(err)
 	}
 	k := newLink(l, s, cfg.Log)
+	k.roots = cfg.RootCAs
 	k.start()
 	return k, nil
 }

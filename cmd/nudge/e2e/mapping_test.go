@@ -143,7 +143,7 @@ var mappingChecks = map[string]func(*roomScene, *testing.T){
 	"text in":        words("<message type='chat' to='$ME' id='w1'><body>plain words</body></message>", "plain words"),
 	"styling":        words("<message type='chat' to='$ME' id='w2'><body>*bold* _words_</body></message>", "*bold* _words_"),
 	"emote":          words("<message type='chat' to='$ME' id='w3'><body>/me waves</body></message>", " waves"),
-	"link":           words("<message type='chat' to='$ME' id='w4'><x xmlns='jabber:x:oob'><url>https://example.org/cat.jpg</url><desc>a cat</desc></x></message>", "https://example.org/cat.jpg"),
+	"link":           words("<message type='chat' to='$ME' id='w4'><x xmlns='jabber:x:oob'><url>https://example.org/cat.jpg</url><desc>a cat</desc></x></message>", "sent a picture: cat.jpg"),
 	"correction":     words("<message type='chat' to='$ME' id='w5'><body>soap</body><replace xmlns='urn:xmpp:message-correct:0' id='w1'/></message>", "corrected: soap"),
 	"retraction":     words("<message type='chat' to='$ME' id='w6'><retract xmlns='urn:xmpp:message-retract:1' id='w1'/><store xmlns='urn:xmpp:hints'/></message>", "deleted"),
 	"old retraction": words("<message type='chat' to='$ME' id='w7'><apply-to xmlns='urn:xmpp:fasten:0' id='w2'><retract xmlns='urn:xmpp:message-retract:0'/></apply-to><store xmlns='urn:xmpp:hints'/></message>", "deleted"),

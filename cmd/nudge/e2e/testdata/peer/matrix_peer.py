@@ -9,12 +9,15 @@ deliver a key after the event it is for. A message counts as sent when the serve
 answer to `send`.
 
 Commands: create invite [encrypted] | encrypt room | join room | leave room |
+picture room name data [altered] (data in base64; altered: with a wrong hash) |
 invite room user | accept on | send room body [edit] | react room id key |
 redact room id | hold on (keeps back the keys it shares) | typing room on | receipt room id | presence presence
 [status_msg] | rooms | history room [encrypted] | raw method path [body]
 """
 import argparse
 import asyncio
+import base64
+import io
 import json
 import logging
 import os
@@ -186,6 +189,20 @@ class Peer:
             raise RuntimeError(str(answer))
         return {"id": answer.event_id}
 
+    async def picture(self, room, name, data, altered):
+        r = await self.known(room)
+        answer, keys = await self.c.upload(lambda *_: io.BytesIO(data), "image/png", name, r.encrypted, filesize=len(data))
+        if not isinstance(answer, nio.UploadResponse):
+            raise RuntimeError(str(answer))
+        content = {"msgtype": "m.image", "body": name, "info": {"mimetype": "image/png"}}
+        if keys:
+            content["file"] = dict(keys, url=answer.content_uri)
+            if altered:
+                content["file"]["hashes"] = {"sha256": base64.b64encode(bytes(32)).decode().rstrip("=")}
+        else:
+            content["url"] = answer.content_uri
+        return await self.send(room, "m.room.message", content)
+
     async def create(self, invite, encrypted):
         state = [{"type": "m.room.encryption", "state_key": "", "content": MEGOLM}] if encrypted else []
         r = await self.c.room_create(is_direct=True, invite=[invite], preset=nio.RoomPreset.trusted_private_chat, initial_state=state)
@@ -238,6 +255,8 @@ class Peer:
                 content.update({"body": "* " + q["body"], "m.new_content": dict(content),
                                 "m.relates_to": {"rel_type": "m.replace", "event_id": q["edit"]}})
             return await self.send(room, "m.room.message", content)
+        if op == "picture":
+            return await self.picture(room, q["name"], base64.b64decode(q["data"]), q.get("altered"))
         if op == "react":
             relation = {"rel_type": "m.annotation", "event_id": q["id"], "key": q["key"]}
             return await self.send(room, "m.reaction", {"m.relates_to": relation})
