@@ -15,9 +15,6 @@ import (
 // one nobody is shown, and the speaker's name goes before what he says (MAPPING.md
 // §1, §2).
 
-// maxCrowd is how many members a room may have for a client to be shown them.
-const maxCrowd = 20
-
 // member is somebody in a room, as the client in the conversation knows him.
 type member struct {
 	addr im.Addr
@@ -33,7 +30,7 @@ func newGuest(owner *account, c *contact) *guest {
 
 // shownMembers are the members of a room to show, nil when there are too many.
 func (c *contact) shownMembers() []im.Person {
-	if c.heard == nil || max(len(c.members), c.size) > maxCrowd {
+	if c.heard == nil || max(len(c.members), c.size) > im.Crowd {
 		return nil
 	}
 	return c.members

@@ -119,7 +119,7 @@ func TestRoomRings(t *testing.T) {
 func TestLargeRoom(t *testing.T) {
 	on(t, func(t *testing.T, b *box) {
 		var many []im.Person
-		for i := range maxCrowd + 1 {
+		for i := range im.Crowd + 1 {
 			many = append(many, inRoom(fmt.Sprintf("n%02d", i)))
 		}
 		_, _, k := enter(t, b, many...)

@@ -57,10 +57,13 @@ func (h *Hub) mailShape(addr im.Addr, name string) string {
 	if len(id) > 1 && strings.ContainsRune("@!#", rune(id[0])) {
 		local, server, ok := strings.Cut(id[1:], ":")
 		server, _, _ = strings.Cut(server, ":") // a port is no part of an e-mail address
+		if id[0] != '@' && name != "" {
+			local = name
+		}
+		if !ok && id[0] == '!' { // rooms since version 12
+			server, ok = addr.Net+".invalid", true
+		}
 		if ok {
-			if id[0] != '@' && name != "" {
-				local = name
-			}
 			return plainLocal(local) + "@" + server
 		}
 	}

@@ -153,7 +153,8 @@ func (a *account) listsMoved(c *contact, had List) {
 }
 
 // takeRequest is somebody on a network who wants to add the account, or no
-// longer does.
+// longer does, or whose block the user took back on another device: only an edit
+// says so, because a roster without it may be that of a network without blocks.
 func (p *port) takeRequest(a *account, e im.ContactEdit) {
 	addr := im.Addr{Net: p.net, ID: e.Who.ID}
 	c := a.contacts.of(addr)
@@ -176,6 +177,17 @@ func (p *port) takeRequest(a *account, e im.ContactEdit) {
 		}
 		had := List(c.Lists)
 		c.Lists &^= uint8(RL | PL)
+		a.write(c)
+		a.listsMoved(c, had)
+	case im.Unblock:
+		if c == nil || !c.on(BL) || p.editing(a.key, addr) {
+			return
+		}
+		had := List(c.Lists)
+		c.Lists &^= uint8(BL)
+		if c.on(FL | RL) {
+			c.Lists |= uint8(AL)
+		}
 		a.write(c)
 		a.listsMoved(c, had)
 	}

@@ -218,8 +218,9 @@ type Roster struct {
 // EditOp is what a ContactEdit does.
 type EditOp uint8
 
-// The edits. In, only Add (somebody wants to add the account, Note says why)
-// and Remove (he withdrew or removed the account) occur.
+// The edits. In, only Add (somebody wants to add the account, Note says why),
+// Remove (he withdrew or removed the account) and Unblock (the user took his block
+// back on another device) occur.
 const (
 	Add EditOp = iota
 	Remove
@@ -241,8 +242,12 @@ type ContactEdit struct {
 	Note string
 }
 
+// Crowd is the largest room, with the account, whose members are shown in the
+// conversation (MAPPING.md §1). Of a larger one a network need not tell Members.
+const Crowd = 20
+
 // Room says who is in a conversation with more than one other member. Full
-// replaces Members; Joined and Left are changes.
+// replaces Members; Joined and Left are changes. Size counts the account too.
 type Room struct {
 	Conv, Name, Topic string
 	Full              bool

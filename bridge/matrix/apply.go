@@ -2,6 +2,7 @@ package matrix
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"time"
 
@@ -11,8 +12,9 @@ import (
 	"nudge/bridge/im"
 )
 
-// accountData takes in m.direct and m.ignored_user_list.
-func (m *memory) accountData(events evts) {
+// accountData takes in m.direct and m.ignored_user_list. It tells who is not
+// ignored any more.
+func (m *memory) accountData(events evts) (heard []id.UserID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, e := range events {
@@ -29,13 +31,24 @@ func (m *memory) accountData(events evts) {
 			m.dirty[directKey] = true
 		case event.AccountDataIgnoredUserList.Type:
 			list, _ := decode[ignoredUsers](e.Content)
+			before := m.ignored
 			m.ignored = map[id.UserID]bool{}
 			for u := range list.Users {
 				m.ignored[u] = true
+				delete(before, u)
 			}
+			heard = slices.Sorted(maps.Keys(before))
 			m.dirty[ignoredKey] = true
 		}
 	}
+	return heard
+}
+
+// ignores tells whether u is on the account's ignored users.
+func (m *memory) ignores(u id.UserID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.ignored[u]
 }
 
 // ignoredUsers is the content of m.ignored_user_list.
@@ -55,9 +68,20 @@ func (m *memory) change(r id.RoomID, e *evt) {
 	case event.StateCreate.Type:
 		c, _ := decode[event.CreateEventContent](e.Content)
 		set(m, key, &rm.Space, c.Type == event.RoomTypeSpace)
+		if c.Predecessor != nil {
+			set(m, key, &rm.Continues, c.Predecessor.RoomID)
+		}
 	case event.StateRoomName.Type:
 		c, _ := decode[event.RoomNameEventContent](e.Content)
 		set(m, key, &rm.Name, c.Name)
+		m.stir(r)
+	case event.StateTopic.Type:
+		c, _ := decode[event.TopicEventContent](e.Content)
+		set(m, key, &rm.Topic, c.Topic)
+		m.stir(r)
+	case event.StateSpaceChild.Type:
+		c, _ := decode[spaceChild](e.Content)
+		m.child(r, id.RoomID(*e.StateKey), len(c.Via) > 0)
 	case event.StateCanonicalAlias.Type:
 		c, _ := decode[event.CanonicalAliasEventContent](e.Content)
 		set(m, key, &rm.Alias, string(c.Alias))
@@ -65,9 +89,10 @@ func (m *memory) change(r id.RoomID, e *evt) {
 		set(m, key, &rm.Encrypted, true)
 	case event.StateTombstone.Type:
 		c, _ := decode[event.TombstoneEventContent](e.Content)
-		set(m, key, &rm.Replaced, c.ReplacementRoom != "")
+		set(m, key, &rm.Successor, c.ReplacementRoom)
 	case event.StateMember.Type:
 		c, ok := decode[event.MemberEventContent](e.Content)
+		m.moved(r, id.UserID(*e.StateKey), c.Membership)
 		if !ok || !c.Membership.IsInviteOrJoin() {
 			return
 		}
@@ -97,11 +122,13 @@ func (m *memory) enter(r id.RoomID, j *joinedRoom) (fresh bool, asked id.UserID)
 	defer m.mu.Unlock()
 	rm, key := m.room(r), roomKey+string(r)
 	fresh = rm.Membership != event.MembershipJoin
+	count := rm.Joined
 	if rm.Membership == event.MembershipInvite && rm.Direct {
 		asked = rm.Inviter
 		m.pair(r, asked)
 	}
 	set(m, key, &rm.Membership, event.MembershipJoin)
+	set(m, key, &rm.Expelled, false)
 	if j.Summary.Joined != nil {
 		set(m, key, &rm.Joined, *j.Summary.Joined)
 	}
@@ -112,6 +139,10 @@ func (m *memory) enter(r id.RoomID, j *joinedRoom) (fresh bool, asked id.UserID)
 		rm.Heroes = j.Summary.Heroes
 		m.dirty[key] = true
 	}
+	if fresh || rm.Joined != count {
+		m.stir(r)
+	}
+	m.outgrown(r, j.Timeline.Limited)
 	return fresh, asked
 }
 
@@ -129,6 +160,7 @@ func (m *memory) invited(r id.RoomID, state evts) (rm room, ok bool) {
 		}
 		c, _ := decode[event.MemberEventContent](e.Content)
 		set(m, key, &known.Membership, event.MembershipInvite)
+		set(m, key, &known.Expelled, false)
 		set(m, key, &known.Inviter, e.Sender)
 		set(m, key, &known.Direct, c.IsDirect)
 		set(m, key, &known.Note, c.Reason)
@@ -154,7 +186,7 @@ func (m *memory) spoke(r id.RoomID, u id.UserID, at int64) {
 		return
 	}
 	m.alive(u, at)
-	conv := string(r)
+	conv := string(m.root(r))
 	if w := m.with(r); w != "" {
 		conv = string(w)
 	}

@@ -22,7 +22,8 @@ const (
 )
 
 // backfill fetches what a limited timeline left out, oldest first: back to
-// since or, in a room the account has just entered, back to its invitation.
+// since or, in a room the account has just entered, back to its invitation, as an
+// heir to the room's beginning.
 // cut says in words why something is missing, "" when nothing is.
 //
 // It begins at next, behind the timeline, and goes back further than since: a
@@ -31,7 +32,7 @@ const (
 // the same reason pages are large, and their limit is in the filter as well: that
 // server makes 100 of a larger one in the query alone. What comes again here is
 // dropped.
-func (l *link) backfill(ctx context.Context, r id.RoomID, said evts, next, since string, entered bool) (older evts, cut string, err error) {
+func (l *link) backfill(ctx context.Context, r id.RoomID, said evts, next, since string, entered, heir bool) (older evts, cut string, err error) {
 	limit := l.number("history", 500)
 	from, to := next, l.trail.before(since)
 	if entered {
@@ -65,7 +66,7 @@ func (l *link) backfill(ctx context.Context, r id.RoomID, said evts, next, since
 				return older, fmt.Sprintf("there are more than %d", limit), nil
 			}
 			older = slices.Insert(older, 0, e)
-			if entered && l.began(&e) {
+			if entered && !heir && l.began(&e) {
 				return older, "", nil
 			}
 		}

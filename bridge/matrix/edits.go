@@ -44,11 +44,14 @@ func (l *link) carry(ctx context.Context, ed im.ContactEdit, addr string) error 
 	case im.Add, im.Accept:
 		return l.add(ctx, ed, addr)
 	case im.Remove:
+		if strings.HasPrefix(addr, "!") {
+			return l.quit(ctx, addr)
+		}
 		l.mem.amend(addr, func(e *entry) { e.Added, e.Hidden = false, true })
 	case im.Rename:
 		l.mem.amend(addr, func(e *entry) { e.Name = ed.Who.Name })
 	case im.Regroup:
-		l.mem.amend(addr, func(e *entry) { e.Groups = slices.Clone(ed.Who.Groups) })
+		l.mem.amend(addr, func(e *entry) { e.Grouped, e.Groups = true, slices.Clone(ed.Who.Groups) })
 	case im.Block, im.Unblock:
 		if strings.HasPrefix(addr, "!") {
 			return im.ErrUnsupported
@@ -82,6 +85,9 @@ func (l *link) add(ctx context.Context, ed im.ContactEdit, addr string) error {
 		} else if err != nil && (passing(err) || tokenRefused(err)) {
 			return err
 		}
+	}
+	if len(rooms) == 0 && !direct && l.mem.place(addr) == "" {
+		return l.enterRoom(ctx, id.RoomID(addr))
 	}
 	for _, r := range rooms {
 		if !direct {
@@ -132,6 +138,18 @@ func (l *link) nowDirect(ctx context.Context, r id.RoomID, u id.UserID) error {
 		data[string(u)] = b
 		return err
 	})
+}
+
+// quit leaves a room that the user took off the list, with those that it was
+// upgraded from.
+func (l *link) quit(ctx context.Context, addr string) error {
+	for _, r := range l.mem.chain(addr) {
+		if err := l.leave(ctx, r); err != nil {
+			return err
+		}
+	}
+	l.mem.forsake(addr)
+	return nil
 }
 
 // leave leaves a room or refuses its invitation.
@@ -218,7 +236,7 @@ func (l *link) Find(ctx context.Context, _ im.Addr, handle string) (im.Person, e
 	case errors.Is(err, mautrix.MForbidden):
 		p = &mautrix.RespUserProfile{} // he is there, but his server keeps his profile to itself
 	case err != nil && !passing(err):
-		return im.Person{}, im.ErrNotFound
+		return l.findRoom(ctx, u)
 	case err != nil:
 		return im.Person{}, err
 	}

@@ -29,18 +29,19 @@ type homeserver struct {
 	http *httptest.Server
 	name string
 
-	mu     sync.Mutex
-	bell   chan struct{}
-	pos    int
-	users  map[id.UserID]*hsUser
-	rooms  map[id.RoomID]*hsRoom
-	media  [][]byte
-	faults []*fault
-	late   sync.WaitGroup // faults that are carried out later
-	seen   []request
-	keys   map[id.UserID]*hsKeys // nil: a server without encryption
-	mute   chan struct{}         // not nil: nothing is answered until it is closed
-	conns  map[net.Conn]bool
+	mu      sync.Mutex
+	bell    chan struct{}
+	pos     int
+	users   map[id.UserID]*hsUser
+	rooms   map[id.RoomID]*hsRoom
+	aliases map[string]id.RoomID
+	media   [][]byte
+	faults  []*fault
+	late    sync.WaitGroup // faults that are carried out later
+	seen    []request
+	keys    map[id.UserID]*hsKeys // nil: a server without encryption
+	mute    chan struct{}         // not nil: nothing is answered until it is closed
+	conns   map[net.Conn]bool
 
 	// pagesByDepth: as Dendrite, history loses what is at the edge of a page, and
 	// only the filter's limit makes pages large.
@@ -444,6 +445,20 @@ func (h *homeserver) other(w http.ResponseWriter, r *http.Request, me id.UserID,
 	case h.keys != nil && h.encryption(w, r, me, device, p, body):
 	case p[0] == "account" && p[1] == "whoami":
 		answer(w, map[string]string{"user_id": string(me), "device_id": device})
+	case p[0] == "join":
+		if rm := h.rooms[id.RoomID(p[1])]; rm == nil {
+			refuse(w, 404, "M_NOT_FOUND", "no such room")
+			return
+		}
+		h.member(id.RoomID(p[1]), me, me, "join", false)
+		answer(w, map[string]string{"room_id": p[1]})
+	case p[0] == "directory":
+		r, ok := h.aliases[p[2]]
+		if !ok {
+			refuse(w, 404, "M_NOT_FOUND", "no such alias")
+			return
+		}
+		answer(w, map[string]any{"room_id": r, "servers": []string{h.name}})
 	case p[0] == "createRoom":
 		req, _ := decode[struct {
 			Invite   []id.UserID
@@ -526,6 +541,12 @@ func (h *homeserver) room(w http.ResponseWriter, r *http.Request, me id.UserID, 
 			members = append(members, rm.state("m.room.member", string(u)).evt)
 		}
 		answer(w, map[string]any{"chunk": wireEvents(members)})
+	case "joined_members":
+		joined := map[id.UserID]any{}
+		for _, u := range rm.count("join") {
+			joined[u] = map[string]string{"display_name": h.users[u].display}
+		}
+		answer(w, map[string]any{"joined": joined})
 	case "typing", "receipt":
 		answer(w, struct{}{})
 	default:
@@ -683,8 +704,14 @@ func (h *homeserver) response(me id.UserID, device string, since, limit int, wit
 				}
 			}
 			invite[rid] = map[string]any{"invite_state": list(wireEvents(state))}
-		case membership == "leave" && e.pos > since && since > 0:
-			leave[rid] = map[string]any{}
+		case (membership == "leave" || membership == "ban") && e.pos > since && since > 0:
+			var line []evt
+			for _, s := range rm.events {
+				if s.pos > since && s.pos <= e.pos {
+					line = append(line, s.evt)
+				}
+			}
+			leave[rid] = map[string]any{"timeline": map[string]any{"events": wireEvents(line)}}
 		}
 	}
 	some = len(account)+len(presence)+len(join)+len(invite)+len(leave) > 0

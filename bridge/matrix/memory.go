@@ -33,18 +33,28 @@ type room struct {
 	Name       string           `json:"name,omitempty"`
 	Alias      string           `json:"alias,omitempty"`
 	Space      bool             `json:"space,omitempty"`
+	Topic      string           `json:"topic,omitempty"`
 	Encrypted  bool             `json:"encrypted,omitempty"` // never goes back to false
-	Replaced   bool             `json:"replaced,omitempty"`  // a tombstone names another room
+	Successor  id.RoomID        `json:"successor,omitempty"` // a tombstone names it
+	Continues  id.RoomID        `json:"continues,omitempty"` // the room whose successor this one says to be
+	Pursued    bool             `json:"pursued,omitempty"`   // the tombstone came while the account was linked
 	Joined     int              `json:"joined,omitempty"`    // members with the account, 0 unknown
 	Invited    int              `json:"invited,omitempty"`
 	Heroes     []id.UserID      `json:"heroes,omitempty"` // some others, for a name
 	Inviter    id.UserID        `json:"inviter,omitempty"`
-	Direct     bool             `json:"direct,omitempty"` // the invitation says so
-	Note       string           `json:"note,omitempty"`   // words of the invitation
-	Last       int64            `json:"last,omitempty"`   // ms of the newest message
+	Direct     bool             `json:"direct,omitempty"`   // the invitation says so
+	Note       string           `json:"note,omitempty"`     // words of the invitation
+	Last       int64            `json:"last,omitempty"`     // ms of the newest message
+	Members    []id.UserID      `json:"members,omitempty"`  // of a small one, without the account, sorted
+	Complete   bool             `json:"complete,omitempty"` // Members misses nobody
+	Children   []id.RoomID      `json:"children,omitempty"` // of a space, sorted
+	Expelled   bool             `json:"expelled,omitempty"` // somebody put the account out; it stays on the list
 
 	clear  bool               // the server said during this connection: not encrypted
 	typing map[id.UserID]bool // who is writing now
+	moves  int                // changes of its members during this connection
+	asked  bool               // for its members
+	via    []string           // servers that an alias named
 }
 
 // person is what the box knows of a user.
@@ -60,10 +70,11 @@ type person struct {
 // entry is what the user made of a contact on the box's own lists; Matrix has
 // no such thing.
 type entry struct {
-	Added  bool     `json:"added,omitempty"`  // on the list without a room
-	Hidden bool     `json:"hidden,omitempty"` // removed, until something new comes
-	Name   string   `json:"name,omitempty"`
-	Groups []string `json:"groups,omitempty"`
+	Added   bool     `json:"added,omitempty"`  // on the list without a room
+	Hidden  bool     `json:"hidden,omitempty"` // removed, until something new comes
+	Name    string   `json:"name,omitempty"`
+	Grouped bool     `json:"grouped,omitempty"` // Groups are the user's, not the spaces'
+	Groups  []string `json:"groups,omitempty"`
 }
 
 // memory is all that a link knows between two responses of /sync. Its methods
@@ -78,16 +89,17 @@ type memory struct {
 	direct  map[id.UserID][]id.RoomID
 	partner map[id.RoomID]id.UserID // direct the other way round
 	ignored map[id.UserID]bool
-	dirty   map[string]bool // keys to write; false: it can wait
-	saving  chan struct{}   // the turn to write: an older value must not come last
-	ready   bool            // the first response is in: the contact list is complete
+	stirred map[id.RoomID]bool // rooms that the hub is to hear of
+	dirty   map[string]bool    // keys to write; false: it can wait
+	saving  chan struct{}      // the turn to write: an older value must not come last
+	ready   bool               // the first response is in: the contact list is complete
 }
 
 func loadMemory(kv im.KV, me id.UserID) (*memory, error) {
 	m := &memory{
 		me:    me,
 		rooms: map[id.RoomID]*room{}, people: map[id.UserID]*person{}, entries: map[string]*entry{},
-		direct: map[id.UserID][]id.RoomID{}, ignored: map[id.UserID]bool{}, dirty: map[string]bool{},
+		direct: map[id.UserID][]id.RoomID{}, ignored: map[id.UserID]bool{}, stirred: map[id.RoomID]bool{}, dirty: map[string]bool{},
 		saving: make(chan struct{}, 1),
 	}
 	err := kv.View(func(tx im.Tx) error {
@@ -258,18 +270,20 @@ func (m *memory) conv(r id.RoomID) (conv string, with id.UserID) {
 	if u := m.with(r); u != "" {
 		return string(u), u
 	}
-	return string(r), ""
+	return string(m.root(r)), ""
 }
 
-// place is the room to write to for a contact: the room itself, or the direct
+// place is the room to write to for a contact: the room itself or the one that it
+// goes on in, or the direct
 // room with the newest activity whose other member is still there. "" when
 // there is none.
 func (m *memory) place(conv string) id.RoomID {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if strings.HasPrefix(conv, "!") {
-		if rm := m.rooms[id.RoomID(conv)]; rm != nil && rm.Membership == event.MembershipJoin {
-			return id.RoomID(conv)
+		r := m.tip(id.RoomID(conv))
+		if rm := m.rooms[r]; rm != nil && rm.Membership == event.MembershipJoin {
+			return r
 		}
 		return ""
 	}
@@ -277,7 +291,7 @@ func (m *memory) place(conv string) id.RoomID {
 	for _, r := range m.direct[id.UserID(conv)] {
 		rm := m.rooms[r]
 		alone := rm != nil && rm.Joined > 0 && rm.Joined+rm.Invited < 2
-		if rm != nil && m.with(r) != "" && rm.Membership == event.MembershipJoin && !rm.Replaced && !alone {
+		if rm != nil && m.with(r) != "" && rm.Membership == event.MembershipJoin && rm.Successor == "" && !alone {
 			usable = append(usable, r)
 		}
 	}
@@ -316,6 +330,7 @@ func (m *memory) left(r id.RoomID) {
 	defer m.mu.Unlock()
 	if rm := m.rooms[r]; rm != nil {
 		set(m, roomKey+string(r), &rm.Membership, event.MembershipLeave)
+		rm.Members, rm.Complete, rm.asked = nil, false, false
 	}
 }
 

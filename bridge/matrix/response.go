@@ -2,6 +2,7 @@ package matrix
 
 import (
 	"encoding/json"
+	"time"
 
 	"maunium.net/go/mautrix/id"
 )
@@ -18,6 +19,8 @@ type evt struct {
 	Content  json.RawMessage `json:"content"`
 	Unsigned unsigned        `json:"unsigned"`
 }
+
+func (e *evt) time() time.Time { return time.UnixMilli(e.At) }
 
 // unsigned is what the account's own server adds to an event.
 type unsigned struct {
@@ -111,15 +114,15 @@ type historyPage struct {
 // The event types that matter: what has text, and what changes a room.
 const timelineTypes = `"m.room.message","m.room.encrypted","m.sticker","m.reaction","m.room.redaction",` +
 	`"m.poll.start","org.matrix.msc3381.poll.start","m.call.invite",` +
-	`"m.room.member","m.room.name","m.room.canonical_alias","m.room.encryption","m.room.history_visibility","m.room.tombstone","m.room.create"`
+	`"m.room.member","m.room.name","m.room.topic","m.room.canonical_alias","m.room.encryption","m.room.history_visibility","m.room.tombstone","m.room.create","m.space.child"`
 
-const stateTypes = `"m.room.create","m.room.name","m.room.canonical_alias","m.room.encryption","m.room.history_visibility","m.room.tombstone","m.room.member"`
+const stateTypes = `"m.room.create","m.room.name","m.room.topic","m.room.canonical_alias","m.room.encryption","m.room.history_visibility","m.room.tombstone","m.room.member","m.space.child"`
 
 // Filters (client-server API, filtering), small for the sake of a Pi: members
 // only when they speak, and for the first sync of an account one event a room.
 const (
 	filterHistory = `{"types":[` + timelineTypes + `],"lazy_load_members":true,"limit":%d}`
-	filterSync    = `{"account_data":{"types":["m.direct","m.ignored_user_list"]},"presence":{"types":["m.presence"]},` +
+	filterSync    = `{"account_data":{"types":["m.direct","m.ignored_user_list","m.push_rules"]},"presence":{"types":["m.presence"]},` +
 		`"room":{"account_data":{"not_types":["*"]},"ephemeral":{"types":["m.typing","m.receipt"]},` +
 		`"state":{"types":[` + stateTypes + `],"lazy_load_members":true},` +
 		`"timeline":{"types":[` + timelineTypes + `],"lazy_load_members":true,"limit":`

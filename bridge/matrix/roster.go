@@ -22,12 +22,14 @@ type view struct {
 }
 
 // update tells the hub what has changed in memory since the last time: the
-// whole contact list the first time, and the presence of every person on it.
+// whole contact list the first time, the presence of everybody on it, and who is
+// in its rooms.
 func (v *view) update(m *memory, now time.Time, window time.Duration) []im.Event {
 	contacts, presence, ready := m.list(now, window)
 	if !ready {
 		return nil
 	}
+	first := v.contacts == nil
 	var events []im.Event
 	if change := v.roster(contacts); change.Full || len(change.Items)+len(change.Gone) > 0 {
 		events = append(events, change)
@@ -42,6 +44,9 @@ func (v *view) update(m *memory, now time.Time, window time.Duration) []im.Event
 		}
 	}
 	v.shown = presence
+	for _, room := range m.crowds(first) {
+		events = append(events, room)
+	}
 	return events
 }
 
@@ -69,20 +74,26 @@ func (m *memory) list(now time.Time, window time.Duration) (map[string]im.Contac
 		return nil, nil, false
 	}
 	cs := map[string]im.Contact{}
+	presence := map[string]im.Presence{}
 	for r, rm := range m.rooms {
 		switch u := m.with(r); {
-		case rm.Space || rm.Replaced:
 		case rm.Membership == event.MembershipInvite:
 			m.listInvitation(cs, r, rm)
-		case rm.Membership != event.MembershipJoin:
-		case u != "":
+		case rm.Expelled:
+			c := m.contact(string(m.root(r)))
+			c.Follows = true
+			cs[c.ID] = c
+			presence[c.ID] = im.Presence{Status: im.Offline}
+		case rm.Membership != event.MembershipJoin || rm.Space:
+		case u != "" && rm.Successor == "":
 			c := m.contact(string(u))
 			c.Follows, c.Followed, c.Asked, c.Note = true, true, false, ""
 			cs[c.ID] = c
-		default:
-			c := m.contact(string(r))
+		case u == "" && m.after(r) == "" && (rm.Successor == "" || rm.Pursued):
+			c := m.contact(string(m.root(r)))
 			c.Follows, c.Followed = true, true
 			cs[c.ID] = c
+			presence[c.ID] = im.Presence{Status: im.Online, Note: m.note(r)}
 		}
 	}
 	for addr, e := range m.entries {
@@ -107,12 +118,17 @@ func (m *memory) list(now time.Time, window time.Duration) (map[string]im.Contac
 		c.Blocked = true
 		cs[string(u)] = c
 	}
-	presence := map[string]im.Presence{}
+	groups := m.groups()
 	for addr, c := range cs {
+		if e := m.entries[addr]; c.Follows && (e == nil || !e.Grouped && len(e.Groups) == 0) {
+			c.Groups = groups[addr]
+			cs[addr] = c
+		}
 		if c.Follows && !c.Room {
 			presence[addr] = m.person(id.UserID(addr)).shows(now, window)
 		}
 	}
+	maps.DeleteFunc(presence, func(addr string, _ im.Presence) bool { return !cs[addr].Follows })
 	return cs, presence, true
 }
 
@@ -123,18 +139,42 @@ func (m *memory) listInvitation(cs map[string]im.Contact, r id.RoomID, rm *room)
 	if rm.Direct {
 		c = m.contact(string(rm.Inviter))
 	}
-	if cs[c.ID].Follows {
+	if cs[c.ID].Follows || m.ignored[rm.Inviter] || m.continues(r) {
 		return
 	}
-	c.Asked, c.Note = true, rm.Note
+	c.Asked, c.Note = true, m.request(rm)
 	cs[c.ID] = c
+}
+
+// requestFor is request for those who don't hold mu.
+func (m *memory) requestFor(rm *room) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.request(rm)
+}
+
+// request is what an invitation says: into a room it is others who invite. mu is
+// held.
+func (m *memory) request(rm *room) string {
+	if rm.Direct || rm.Inviter == "" {
+		return rm.Note
+	}
+	name := rm.Inviter.Localpart()
+	if p := m.people[rm.Inviter]; p != nil && p.Name != "" {
+		name = p.Name
+	}
+	what := "room"
+	if rm.Space {
+		what = "space, which is a group of rooms"
+	}
+	return strings.TrimSpace(name + " invites you to this " + what + ". " + im.OneLine(rm.Note))
 }
 
 // contact is a contact without his standing. mu is held.
 func (m *memory) contact(addr string) im.Contact {
 	c := im.Contact{Person: im.Person{Addr: im.Addr{Net: Name, ID: addr}}, Room: strings.HasPrefix(addr, "!")}
 	if c.Room {
-		c.Name = m.title(id.RoomID(addr))
+		c.Name = m.title(m.tip(id.RoomID(addr)))
 	} else if p := m.people[id.UserID(addr)]; p != nil {
 		c.Name = p.Name
 	}

@@ -101,6 +101,8 @@ func (l *link) notSent(ctx context.Context, msg string, r id.RoomID, err error) 
 	switch {
 	case errors.As(err, &refused):
 		return refused
+	case errors.Is(err, mautrix.MForbidden) && l.mem.replaced(r):
+		return &im.Refused{Text: "This room was replaced by a new one that you are not in. Ask somebody there to invite you."}
 	case errors.Is(err, mautrix.MForbidden):
 		return &im.Refused{Text: fmt.Sprintf("The Matrix server does not let you write there (%s).", words(err))}
 	case errors.Is(err, mautrix.MTooLarge):

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"maunium.net/go/mautrix"
+	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 
 	"nudge/bridge/im"
@@ -263,15 +264,30 @@ func (l *link) sessionEnded(ctx context.Context) error {
 // digest takes a response into memory and turns it into events, oldest first.
 // Without a since nothing in it is new to the user but invitations.
 func (l *link) digest(ctx context.Context, resp *syncResponse, since string) ([]im.Event, error) {
-	l.mem.accountData(resp.AccountData.Events)
+	var events []im.Event
+	for _, u := range l.mem.accountData(resp.AccountData.Events) {
+		who := im.Contact{Person: l.mem.personOf(u)}
+		events = append(events, im.ContactEdit{ID: "heard:" + string(u), Op: im.Unblock, Who: who})
+	}
 	l.mem.tell(resp.Presence.Events)
 	if err := l.receiveKeys(ctx, resp, since); err != nil {
 		return nil, err
 	}
-	for r := range resp.Rooms.Leave {
+	for _, r := range slices.Sorted(maps.Keys(resp.Rooms.Leave)) {
+		last, err := l.lastWords(ctx, r, resp.Rooms.Leave[r], since, resp.NextBatch)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, last...)
 		l.mem.left(r)
 	}
-	var events []im.Event
+	for r, j := range resp.Rooms.Join { // a room and the one that it goes on in may come in any order
+		for i := range j.Timeline.Events {
+			if e := &j.Timeline.Events[i]; e.Type == event.StateTombstone.Type {
+				l.mem.change(r, e)
+			}
+		}
+	}
 	for _, r := range slices.Sorted(maps.Keys(resp.Rooms.Invite)) {
 		if edit, ok := l.invitation(ctx, r, resp.Rooms.Invite[r]); ok {
 			events = append(events, edit)
@@ -288,6 +304,7 @@ func (l *link) digest(ctx context.Context, resp *syncResponse, since string) ([]
 	if since == "" || len(resp.AccountData.Events) > 0 {
 		l.lookUpNames(ctx)
 	}
+	l.lookUpMembers(ctx)
 	return events, nil
 }
 
@@ -299,15 +316,23 @@ func (l *link) invitation(ctx context.Context, r id.RoomID, inv invitedRoom) (im
 		return nil, false
 	}
 	who := im.Contact{Person: l.mem.personOf(rm.Inviter), Asked: true, Note: rm.Note}
+	if l.mem.ignores(rm.Inviter) {
+		return nil, false
+	}
+	if l.mem.awaited(r) {
+		l.errand(ctx, func(ctx context.Context) error { return l.join(ctx, r) })
+		return nil, false
+	}
 	if rm.Direct && l.mem.follows(string(rm.Inviter)) {
 		l.errand(ctx, func(ctx context.Context) error { return l.joinDirect(ctx, r, rm.Inviter) })
 		return nil, false
 	}
 	if !rm.Direct {
+		who.Note = l.mem.requestFor(&rm)
 		who.Person = im.Person{Addr: im.Addr{Net: Name, ID: string(r)}, Name: cmp.Or(rm.Name, rm.Alias, "Room of "+rm.Inviter.Localpart())}
 		who.Room = true
 	}
-	return im.ContactEdit{ID: "invite:" + string(r), Op: im.Add, Who: who, Note: rm.Note}, true
+	return im.ContactEdit{ID: "invite:" + string(r), Op: im.Add, Who: who, Note: who.Note}, true
 }
 
 // lookUpNames fetches the profiles of contacts whose name did not come with

@@ -43,14 +43,28 @@ func (l *link) roomEvents(ctx context.Context, r id.RoomID, j *joinedRoom, since
 	if asked != "" {
 		l.errand(ctx, func(ctx context.Context) error { return l.nowDirect(ctx, r, asked) })
 	}
+	if u := l.mem.inherits(r); u != "" {
+		l.errand(ctx, func(ctx context.Context) error { return l.nowDirect(ctx, r, u) })
+	}
 	entered = entered && since != ""
 	for _, e := range slices.Concat(j.State.Events, j.Timeline.Events) {
 		entered = entered || since != "" && l.entering(&e)
 	}
-	said := j.Timeline.Events
-	var events []im.Event
-	if j.Timeline.Limited && since != "" {
-		older, cut, err := l.backfill(ctx, r, said, next, since, entered)
+	events, err := l.heard(ctx, r, j.Timeline, since, next, entered)
+	if err != nil {
+		return nil, err
+	}
+	return append(events, l.ephemeral(r, j.Ephemeral.Events)...), nil
+}
+
+// heard is what was said in a room, with what a gap left out. Who has just entered
+// hears what was said since his invitation; where the room continues another one
+// that he was in, all of it.
+func (l *link) heard(ctx context.Context, r id.RoomID, t timeline, since, next string, entered bool) (events []im.Event, err error) {
+	said := t.Events
+	heir := entered && l.mem.heir(r)
+	if t.Limited && since != "" {
+		older, cut, err := l.backfill(ctx, r, said, next, since, entered, heir)
 		if err != nil {
 			return nil, err
 		}
@@ -59,7 +73,7 @@ func (l *link) roomEvents(ctx context.Context, r id.RoomID, j *joinedRoom, since
 			events = append(events, l.cutNotice(r, said[0], cut))
 		}
 	}
-	if entered {
+	if entered && !heir {
 		said = l.sinceInvited(said)
 	}
 	for i := range said {
@@ -71,7 +85,7 @@ func (l *link) roomEvents(ctx context.Context, r id.RoomID, j *joinedRoom, since
 			events = append(events, m)
 		}
 	}
-	return append(events, l.ephemeral(r, j.Ephemeral.Events)...), nil
+	return events, nil
 }
 
 // entering tells whether e is the account's own joining.
@@ -122,6 +136,15 @@ func (l *link) message(ctx context.Context, r id.RoomID, e *evt, old bool) (im.E
 	}
 	if old {
 		return nil, false, nil
+	}
+	if e.Type == event.StateTombstone.Type {
+		l.pursue(ctx, r, e)
+	}
+	if gone, ok := l.removal(r, e); ok {
+		return gone, true, nil
+	}
+	if l.mem.ignores(e.Sender) {
+		return nil, false, nil // servers leave them out, but need not
 	}
 	s := l.scene(r, e)
 	if e.Type == event.EventEncrypted.Type {

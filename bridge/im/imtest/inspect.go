@@ -42,8 +42,8 @@ func (h *host) inspect(batch im.Batch) {
 			}
 		case im.ContactEdit:
 			h.inspectWho("ContactEdit.Who", ev.Who.Addr)
-			if ev.Op != im.Add && ev.Op != im.Remove {
-				b.violated("edit %d comes in; only Add and Remove may", ev.Op)
+			if ev.Op != im.Add && ev.Op != im.Remove && ev.Op != im.Unblock {
+				b.violated("edit %d comes in; only Add, Remove and Unblock may", ev.Op)
 			}
 		case im.Room:
 		default:
