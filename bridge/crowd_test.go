@@ -137,3 +137,90 @@ func TestLargeRoom(t *testing.T) {
 		}
 	})
 }
+
+// TestQuietRoom: what is quiet waits for a window and opens none; of what waits long
+// only the newest is kept.
+func TestQuietRoom(t *testing.T) {
+	on(t, func(t *testing.T, b *box) {
+		_, seat, k := enter(t, b, inRoom("bob"))
+		quiet := func(id string) im.Message {
+			m := saysInRoom(id, "bob", "quiet "+id)
+			m.Quiet = true
+			return m
+		}
+		s := b.accounts["alice@hotmail.com"].sessions[0]
+		ns := s.sink.(*sink)
+		b.in(quiet("open"))
+		if got := of[im.Message](k.take()); len(got) != 1 {
+			t.Errorf("in the open window: %+v", got)
+		}
+		seat.Leave(false)
+		ns.take()
+		for i := range maxQuiet + 10 {
+			b.in(quiet(fmt.Sprint(i)))
+		}
+		if calls := of[im.Invitation](ns.take()); len(calls) != 0 {
+			t.Errorf("called: %+v", calls)
+		}
+		b.in(saysInRoom("loud", "bob", "alice!"))
+		if calls := of[im.Invitation](ns.take()); len(calls) != 1 {
+			t.Fatalf("calls: %+v", calls)
+		}
+		seat = must(b.Open(must(s.Cookie()), "alice@hotmail.com", k, func(im.Person) {}))
+		if err := seat.Call(kitchen, func(uint32) {}); err != nil {
+			t.Fatal(err)
+		}
+		got := of[im.Message](k.take())
+		if len(got) != maxQuiet+1 || got[0].Text != "quiet 10" || got[maxQuiet].Text != "alice!" {
+			t.Errorf("%d messages: %+v", len(got), got)
+		}
+	})
+}
+
+// TestRoomCallsSeldom: a room opens one window a minute, and what came meanwhile the
+// next.
+func TestRoomCallsSeldom(t *testing.T) {
+	on(t, func(t *testing.T, b *box) {
+		s, seat, _ := enter(t, b, inRoom("bob"))
+		ns := s.sink.(*sink)
+		seat.Leave(false)
+		ns.take()
+		calls := func() (n int) { return len(of[im.Invitation](ns.take())) }
+		b.in(saysInRoom("1", "bob", "one"))
+		if n := calls(); n != 1 {
+			t.Errorf("%d calls", n)
+		}
+		time.Sleep(ringTime + time.Second)
+		b.in(saysInRoom("2", "bob", "two"))
+		if n := calls(); n != 0 {
+			t.Errorf("%d calls within a minute", n)
+		}
+		time.Sleep(callAgain)
+		rest()
+		if n := calls(); n != 1 {
+			t.Errorf("%d calls after a minute", n)
+		}
+	})
+}
+
+// TestUnblockedElsewhere: a block that is taken back on another device is gone here.
+func TestUnblockedElsewhere(t *testing.T) {
+	on(t, func(t *testing.T, b *box) {
+		b.user("alice@hotmail.com")
+		b.linked("alice@hotmail.com")
+		bob := wirePerson("bob@wire.test")
+		b.in(im.Roster{Full: true, Items: []im.Contact{{Person: bob, Follows: true, Followed: true, Blocked: true}}})
+		lists := func() List { return List(b.accounts["alice@hotmail.com"].contacts[bob.Addr].Lists) }
+		if l := lists(); l != FL|RL|BL {
+			t.Errorf("lists %b after a block", l)
+		}
+		b.in(im.Roster{Items: []im.Contact{{Person: bob, Follows: true, Followed: true}}})
+		if l := lists(); l != FL|RL|BL {
+			t.Errorf("lists %b: a roster alone took the block back", l)
+		}
+		b.in(im.ContactEdit{ID: "e", Op: im.Unblock, Who: im.Contact{Person: bob}})
+		if l := lists(); l != FL|RL|AL {
+			t.Errorf("lists %b after it was taken back", l)
+		}
+	})
+}

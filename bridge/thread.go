@@ -19,7 +19,9 @@ type thread struct {
 	parcels []*parcel
 	seat    *Seat // the account's client in a session with the contact
 	ring    *time.Timer
-	room    *chat // where the client is asked to come
+	room    *chat     // where the client is asked to come
+	rang    time.Time // the last time
+	again   *time.Timer
 }
 
 // parcel is one message on its way to a client.
@@ -63,6 +65,7 @@ func (a *account) parcel(from im.Addr, name string, m im.Message) store.Entry {
 	if len(a.sessions) > 0 || a.threads[from] != nil && a.threads[from].seat != nil {
 		t := a.thread(from)
 		t.parcels = append(t.parcels, &parcel{seq: e.Seq, msg: m})
+		t.thin()
 		t.pump()
 	}
 	return e
@@ -95,7 +98,7 @@ func (t *thread) pump() {
 		return
 	}
 	if t.seat == nil {
-		if slices.ContainsFunc(t.parcels, func(p *parcel) bool { return p.at == nil }) {
+		if slices.ContainsFunc(t.parcels, func(p *parcel) bool { return p.at == nil && !p.msg.Quiet }) {
 			t.call(c)
 		}
 		return
@@ -127,10 +130,57 @@ func (t *thread) pump() {
 	}
 }
 
+// maxQuiet is how many messages wait for a window that they don't open themselves.
+// Older ones go: nobody may open it for years.
+const maxQuiet = 50
+
+// thin drops the oldest of the quiet messages that are too many. The lock is held.
+func (t *thread) thin() {
+	quiet := 0
+	for _, p := range slices.Backward(t.parcels) {
+		if !p.msg.Quiet || p.at != nil {
+			continue
+		}
+		if quiet++; quiet > maxQuiet {
+			t.drop(p)
+		}
+	}
+}
+
+// drop takes a parcel out of the thread and the journal. The lock is held.
+func (t *thread) drop(p *parcel) {
+	t.parcels = slices.DeleteFunc(t.parcels, func(o *parcel) bool { return o.seq == p.seq })
+	key, seq := t.acct.key, p.seq
+	t.acct.hub.db.Do(store.Soon, func(tx *store.Tx) error { return tx.DropMessage(key, seq) }, t.acct.hub.logged("delivered message"))
+}
+
+// callAgain is how soon a room may open another window (MAPPING.md §0).
+const callAgain = time.Minute
+
+// tooSoon tells whether a room has just opened a window, and sees to it that what
+// waits opens another when it may. The lock is held.
+func (t *thread) tooSoon(c *contact) bool {
+	wait := callAgain - time.Since(t.rang)
+	if !c.Room || wait <= 0 {
+		return false
+	}
+	if h := t.acct.hub; t.again == nil {
+		t.again = time.AfterFunc(wait, func() {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			t.again = nil
+			if t.acct.threads[t.with] == t && !h.closed {
+				t.pump()
+			}
+		})
+	}
+	return true
+}
+
 // call rings the account's clients on behalf of the contact. One call at a
 // time; its end lets the next message ring again.
 func (t *thread) call(c *contact) {
-	if t.ring != nil {
+	if t.ring != nil || t.tooSoon(c) {
 		return
 	}
 	h := t.acct.hub
@@ -148,7 +198,7 @@ func (t *thread) call(c *contact) {
 	if room == nil {
 		return
 	}
-	t.room = room
+	t.room, t.rang = room, time.Now()
 	t.ring = time.AfterFunc(ringTime, func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -184,11 +234,9 @@ func (t *thread) settle(p *parcel, ok bool) {
 		p.at = nil
 		return
 	}
-	t.parcels = slices.DeleteFunc(t.parcels, func(o *parcel) bool { return o.seq == p.seq })
-	key, seq := t.acct.key, p.seq
-	h.db.Do(store.Soon, func(tx *store.Tx) error { return tx.DropMessage(key, seq) }, h.logged("delivered message"))
+	t.drop(p)
 	if po := t.acct.port(t.with.Net); po != nil && p.msg.ID != "" {
-		po.sendRead(key, im.Receipt{ID: p.msg.ID, Conv: t.with.ID, State: im.Read})
+		po.sendRead(t.acct.key, im.Receipt{ID: p.msg.ID, Conv: t.with.ID, State: im.Read})
 	}
 }
 
@@ -230,6 +278,7 @@ func (a *account) fetched(entries []store.Entry) (again bool) {
 	}
 	a.missedAll(entries)
 	for _, t := range a.threads {
+		t.thin()
 		t.pump()
 	}
 	return false
@@ -271,6 +320,9 @@ func (a *account) rest() {
 	for with, t := range a.threads {
 		if t.seat == nil {
 			t.stopRing()
+			if t.again != nil {
+				t.again.Stop()
+			}
 			delete(a.threads, with)
 		}
 	}

@@ -149,6 +149,9 @@ type Message struct {
 	Raw  []byte // an MSN sender's own bytes, relayed untouched to MSN clients; networks ignore it
 	Late bool   // towards a Sink: delivered later than sent, show At
 
+	// Quiet: in, it opens no window: it waits for the next that is open.
+	Quiet bool
+
 	// Offer names what Raw offers ("the file a.jpg") in a way that only MSN clients
 	// can take up: whoever makes it waits for an answer. Networks ignore it.
 	Offer string

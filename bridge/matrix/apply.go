@@ -12,7 +12,7 @@ import (
 	"nudge/bridge/im"
 )
 
-// accountData takes in m.direct and m.ignored_user_list. It tells who is not
+// accountData takes in m.direct, m.ignored_user_list and m.push_rules. It tells who is not
 // ignored any more.
 func (m *memory) accountData(events evts) (heard []id.UserID) {
 	m.mu.Lock()
@@ -39,6 +39,9 @@ func (m *memory) accountData(events evts) (heard []id.UserID) {
 			}
 			heard = slices.Sorted(maps.Keys(before))
 			m.dirty[ignoredKey] = true
+		case event.AccountDataPushRules.Type:
+			m.hush = readHush(e.Content)
+			m.dirty[hushKey] = true
 		}
 	}
 	return heard

@@ -234,16 +234,17 @@ func (l *link) farewell(r id.RoomID, e *evt) (im.Message, bool) {
 		what = "banned"
 	}
 	conv, _ := l.mem.conv(r)
+	who := cmp.Or(l.mem.nameOf(e.Sender), e.Sender.Localpart())
 	return im.Message{
-		ID: string(e.ID), Conv: conv, From: im.Addr{Net: Name, ID: string(e.Sender)}, At: e.time(), Kind: im.Notice,
-		Name: cmp.Or(l.mem.nameOf(e.Sender), e.Sender.Localpart()), Text: what + " you from this room" + because(now.Reason) + ".",
+		ID: string(e.ID), Conv: conv, From: im.Addr{Net: Name, ID: conv}, At: e.time(), Kind: im.Notice,
+		Text: who + " " + what + " you from this room" + because(now.Reason) + ".",
 	}, true
 }
 
 // removal is what to say when somebody put somebody else out of a small room:
 // others see it from his going.
 func (l *link) removal(r id.RoomID, e *evt) (im.Message, bool) {
-	if e.Type != event.StateMember.Type || e.StateKey == nil || *e.StateKey == string(e.Sender) || !l.mem.small(r) {
+	if e.Type != event.StateMember.Type || e.StateKey == nil || *e.StateKey == string(e.Sender) || *e.StateKey == string(l.cli.UserID) || !l.mem.small(r) {
 		return im.Message{}, false
 	}
 	now, before := l.memberships(e)
@@ -328,7 +329,7 @@ func (m *memory) small(r id.RoomID) bool {
 // enterRoom joins a room that the user added by its address. Nobody has invited
 // the account, so that may not be allowed.
 func (l *link) enterRoom(ctx context.Context, r id.RoomID) error {
-	via := l.mem.servers(r)
+	r, via := l.mem.entrance(r)
 	err := l.retry(ctx, func() error {
 		_, err := l.cli.JoinRoom(ctx, string(r), &mautrix.ReqJoinRoom{Via: via})
 		return err
@@ -370,18 +371,19 @@ func (m *memory) reached(r id.RoomID, servers []string) {
 	m.room(r).via = servers[:min(len(servers), 5)]
 }
 
-// servers are those that a room can be entered by: as an alias said, or the one
-// that made it.
-func (m *memory) servers(r id.RoomID) []string {
+// entrance is the room that a contact's room goes on in, and the servers that it
+// can be entered by: as an alias said, or the one that made it.
+func (m *memory) entrance(r id.RoomID) (newest id.RoomID, servers []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	r = m.newest(r)
 	if rm := m.rooms[r]; rm != nil && len(rm.via) > 0 {
-		return rm.via
+		return r, rm.via
 	}
 	if _, server, ok := strings.Cut(string(r), ":"); ok {
-		return []string{server}
+		return r, []string{server}
 	}
-	return nil
+	return r, nil
 }
 
 // spaceChild is m.space.child; without servers it takes the child out.

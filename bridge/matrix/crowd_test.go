@@ -135,8 +135,8 @@ func TestPutOut(t *testing.T) {
 	}
 	w.say(r, carol, "and you too")
 	w.leave(r, carol, id.UserID(w.alice), "leave", "")
-	m = await(w.host, "farewell", func(m im.Message) bool { return m.Text == "removed you from this room." })
-	if m.Conv != string(r) || m.Name != "Carol" {
+	m = await(w.host, "farewell", func(m im.Message) bool { return m.Text == "Carol removed you from this room." })
+	if m.Conv != string(r) || m.From.ID != string(r) {
 		t.Errorf("farewell %+v", m)
 	}
 	if !slices.Contains(texts(w.host.all()), "and you too") {

@@ -24,6 +24,7 @@ const (
 	entryKey   = "contact/" // + Addr.ID: entry
 	directKey  = "direct"   // the account's m.direct
 	ignoredKey = "ignored"  // the account's m.ignored_user_list
+	hushKey    = "hush"     // of its m.push_rules
 )
 
 // room is what the box knows of one room. /sync tells changes only, so it has
@@ -89,6 +90,7 @@ type memory struct {
 	direct  map[id.UserID][]id.RoomID
 	partner map[id.RoomID]id.UserID // direct the other way round
 	ignored map[id.UserID]bool
+	hush    hush
 	stirred map[id.RoomID]bool // rooms that the hub is to hear of
 	dirty   map[string]bool    // keys to write; false: it can wait
 	saving  chan struct{}      // the turn to write: an older value must not come last
@@ -114,6 +116,11 @@ func loadMemory(kv im.KV, me id.UserID) (*memory, error) {
 		}
 		if b := tx.Get([]byte(directKey)); b != nil {
 			if err := json.Unmarshal(b, &m.direct); err != nil {
+				return err
+			}
+		}
+		if b := tx.Get([]byte(hushKey)); b != nil {
+			if err := json.Unmarshal(b, &m.hush); err != nil {
 				return err
 			}
 		}
@@ -205,8 +212,11 @@ func (m *memory) value(key string) any {
 	case entryKey:
 		return m.entries[rest]
 	}
-	if key == directKey {
+	switch key {
+	case directKey:
 		return m.direct
+	case hushKey:
+		return m.hush
 	}
 	return m.ignored
 }

@@ -167,6 +167,7 @@ func (l *link) message(ctx context.Context, r id.RoomID, e *evt, old bool) (im.E
 	}
 	if ok {
 		l.relate(&m)
+		m.Quiet = l.mem.quiet(r, e)
 	}
 	return m, ok, nil
 }

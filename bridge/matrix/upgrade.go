@@ -60,6 +60,19 @@ func (m *memory) tip(r id.RoomID) id.RoomID {
 	return r
 }
 
+// newest is the last room of the chain that r is in, whether or not the account is
+// in it. mu is held.
+func (m *memory) newest(r id.RoomID) id.RoomID {
+	for range maxUpgrades {
+		rm := m.rooms[r]
+		if rm == nil || rm.Successor == "" || m.before(rm.Successor) != r {
+			break
+		}
+		r = rm.Successor
+	}
+	return r
+}
+
 // rootOf is root for those who don't hold mu.
 func (m *memory) rootOf(r id.RoomID) id.RoomID {
 	m.mu.Lock()
@@ -128,6 +141,9 @@ func (l *link) pursue(ctx context.Context, r id.RoomID, e *evt) {
 		return
 	}
 	l.errand(ctx, func(ctx context.Context) error {
+		if !l.mem.pursued(r) {
+			return nil
+		}
 		_, err := l.cli.JoinRoom(ctx, string(c.ReplacementRoom), &mautrix.ReqJoinRoom{Via: []string{e.Sender.Homeserver()}})
 		if err != nil && !passing(err) {
 			l.log.Info("a room was replaced by one that can't be entered yet", "room", r, "by", c.ReplacementRoom, "err", words(err))
@@ -137,7 +153,8 @@ func (l *link) pursue(ctx context.Context, r id.RoomID, e *evt) {
 	})
 }
 
-// pursued notes that the account goes where a room goes. Not when it left.
+// pursued notes that the account goes where a room goes. It tells whether there is
+// anything to do: not when it is there already, or has left since.
 func (m *memory) pursued(r id.RoomID) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -146,7 +163,7 @@ func (m *memory) pursued(r id.RoomID) bool {
 		return false
 	}
 	set(m, roomKey+string(r), &rm.Pursued, true)
-	return true
+	return m.after(r) == ""
 }
 
 // replaced tells whether a room goes on in one that the account is not in.

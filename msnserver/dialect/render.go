@@ -43,7 +43,7 @@ func (d *Dialect) Render(m im.Message, speaker string) [][]byte {
 	switch {
 	case m.Own:
 		before += "(me elsewhere) "
-	case m.Name != "" && m.Kind == im.Text && m.Rel.Kind != im.Edit && m.Rel.Kind != im.Retract && m.Rel.Kind != im.React && m.File == nil:
+	case m.Name != "" && (m.Kind == im.Text || m.Kind == im.Notice) && m.Rel.Kind != im.Edit && m.Rel.Kind != im.Retract && m.Rel.Kind != im.React && m.File == nil:
 		before += m.Name + ": "
 	}
 	var out [][]byte

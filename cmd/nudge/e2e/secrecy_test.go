@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"iter"
 	"net/http"
 	"net/url"
 	"slices"
@@ -150,18 +151,29 @@ func unsaid(t testing.TB, streams [][]byte, words ...string) {
 	}
 }
 
-// puts counts the events sent into rooms, encrypted and not.
-func puts(t testing.TB, streams [][]byte, rooms ...string) (encrypted, clear int) {
-	t.Helper()
-	for _, stream := range streams {
+// requests takes the bytes that a client sent apart.
+func requests(stream []byte) iter.Seq2[*http.Request, []byte] {
+	return func(yield func(*http.Request, []byte) bool) {
 		r := bufio.NewReader(bytes.NewReader(stream))
 		for {
 			req, err := http.ReadRequest(r)
 			if err != nil {
-				break // the end, or a request that was cut off
+				return // the end, or a request that was cut off
 			}
 			body := new(bytes.Buffer)
 			body.ReadFrom(req.Body)
+			if !yield(req, body.Bytes()) {
+				return
+			}
+		}
+	}
+}
+
+// puts counts the events sent into rooms, encrypted and not.
+func puts(t testing.TB, streams [][]byte, rooms ...string) (encrypted, clear int) {
+	t.Helper()
+	for _, stream := range streams {
+		for req, body := range requests(stream) {
 			path, _ := url.PathUnescape(req.URL.EscapedPath())
 			for _, room := range rooms {
 				_, kind, ok := strings.Cut(path, "/rooms/"+room+"/send/")
