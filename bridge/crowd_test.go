@@ -210,7 +210,7 @@ func TestUnblockedElsewhere(t *testing.T) {
 		b.linked("alice@hotmail.com")
 		bob := wirePerson("bob@wire.test")
 		b.in(im.Roster{Full: true, Items: []im.Contact{{Person: bob, Follows: true, Followed: true, Blocked: true}}})
-		lists := func() List { return List(b.accounts["alice@hotmail.com"].contacts[bob.Addr].Lists) }
+		lists := func() List { return List(b.accounts["alice@hotmail.com"].contacts.of(bob.Addr).Lists) }
 		if l := lists(); l != FL|RL|BL {
 			t.Errorf("lists %b after a block", l)
 		}

@@ -36,6 +36,11 @@ func (m *memory) accountData(events evts) (heard []id.UserID) {
 			for u := range list.Users {
 				m.ignored[u] = true
 				delete(before, u)
+				delete(m.unheard, u)
+			}
+			for u := range m.unheard { // the list is from before the user blocked him here
+				m.ignored[u] = true
+				delete(before, u)
 			}
 			heard = slices.Sorted(maps.Keys(before))
 			m.dirty[ignoredKey] = true
@@ -326,8 +331,9 @@ func (m *memory) ignore(u id.UserID, on bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.ignored, u)
+	delete(m.unheard, u)
 	if on {
-		m.ignored[u] = true
+		m.ignored[u], m.unheard[u] = true, true
 	}
 	m.dirty[ignoredKey] = true
 }

@@ -3,15 +3,12 @@ package matrix
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
 
-	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 
@@ -83,6 +80,13 @@ func (m *memory) unasked() (rooms []id.RoomID) {
 func (m *memory) isGroup(r id.RoomID) bool {
 	rm := m.rooms[r]
 	return rm != nil && rm.Membership == event.MembershipJoin && !rm.Space && m.with(r) == "" && m.after(r) == ""
+}
+
+// small tells whether a room is one whose members are shown.
+func (m *memory) small(r id.RoomID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.isGroup(r) && m.rooms[r].Joined <= im.Crowd
 }
 
 // roomMember is one of the answer of /joined_members.
@@ -218,215 +222,4 @@ func headCount(n int) string {
 		round *= 10
 	}
 	return fmt.Sprintf("over %d members", (n-1)/round*round)
-}
-
-// farewell is what to say when somebody put the account out of a room.
-func (l *link) farewell(r id.RoomID, e *evt) (im.Message, bool) {
-	if e.Type != event.StateMember.Type || e.StateKey == nil || *e.StateKey != string(l.cli.UserID) || e.Sender == l.cli.UserID {
-		return im.Message{}, false
-	}
-	now, before := l.memberships(e)
-	if now.Membership.IsInviteOrJoin() || before.Membership != event.MembershipJoin {
-		return im.Message{}, false // an invitation that was taken back
-	}
-	what := "removed"
-	if now.Membership == event.MembershipBan {
-		what = "banned"
-	}
-	conv, _ := l.mem.conv(r)
-	who := cmp.Or(l.mem.nameOf(e.Sender), e.Sender.Localpart())
-	return im.Message{
-		ID: string(e.ID), Conv: conv, From: im.Addr{Net: Name, ID: conv}, At: e.time(), Kind: im.Notice,
-		Text: who + " " + what + " you from this room" + because(now.Reason) + ".",
-	}, true
-}
-
-// removal is what to say when somebody put somebody else out of a small room:
-// others see it from his going.
-func (l *link) removal(r id.RoomID, e *evt) (im.Message, bool) {
-	if e.Type != event.StateMember.Type || e.StateKey == nil || *e.StateKey == string(e.Sender) || *e.StateKey == string(l.cli.UserID) || !l.mem.small(r) {
-		return im.Message{}, false
-	}
-	now, before := l.memberships(e)
-	if now.Membership.IsInviteOrJoin() || before.Membership != event.MembershipJoin {
-		return im.Message{}, false
-	}
-	what, whom := "removed ", id.UserID(*e.StateKey)
-	if now.Membership == event.MembershipBan {
-		what = "banned "
-	}
-	s := l.scene(r, e)
-	return im.Message{
-		ID: string(e.ID), Conv: s.conv, From: im.Addr{Net: Name, ID: string(e.Sender)}, At: e.time(), Own: e.Sender == s.me, Kind: im.Notice,
-		Name: cmp.Or(s.name, e.Sender.Localpart()),
-		Text: what + cmp.Or(l.mem.nameOf(whom), whom.Localpart()) + " from this room" + because(now.Reason) + ".",
-	}, true
-}
-
-// lastWords is what was said in a room up to when somebody put the account out of
-// it. Who went by himself has seen it where he did.
-func (l *link) lastWords(ctx context.Context, r id.RoomID, left leftRoom, since, next string) ([]im.Event, error) {
-	said, bye, out := left.Timeline, im.Message{}, false
-	for i := range said.Events {
-		if m, ok := l.farewell(r, &said.Events[i]); ok {
-			bye, out = m, true
-		}
-	}
-	if since == "" || !out {
-		return nil, nil
-	}
-	for i := range said.Events {
-		l.mem.change(r, &said.Events[i])
-	}
-	events, err := l.heard(ctx, r, said, since, next, false)
-	l.mem.expel(r)
-	return append(events, bye), err
-}
-
-// expel notes that somebody put the account out of a room: the contact stays,
-// for the user to see and to remove.
-func (m *memory) expel(r id.RoomID) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if rm := m.room(r); m.with(r) == "" && !rm.Space {
-		set(m, roomKey+string(r), &rm.Expelled, true)
-	}
-	m.stir(r)
-}
-
-// forsake takes the rooms that the account was put out of off the list.
-func (m *memory) forsake(addr string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for r, rm := range m.rooms {
-		if rm.Expelled && string(m.root(r)) == addr {
-			set(m, roomKey+string(r), &rm.Expelled, false)
-		}
-	}
-}
-
-// memberships is what a member event says now and said before.
-func (l *link) memberships(e *evt) (now, before event.MemberEventContent) {
-	now, _ = decode[event.MemberEventContent](e.Content)
-	before, _ = decode[event.MemberEventContent](e.Unsigned.PrevContent)
-	return now, before
-}
-
-func because(reason string) string {
-	if reason = im.OneLine(reason); reason != "" {
-		return " (" + reason + ")"
-	}
-	return ""
-}
-
-// small tells whether a room is one whose members are shown.
-func (m *memory) small(r id.RoomID) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.isGroup(r) && m.rooms[r].Joined <= im.Crowd
-}
-
-// enterRoom joins a room that the user added by its address. Nobody has invited
-// the account, so that may not be allowed.
-func (l *link) enterRoom(ctx context.Context, r id.RoomID) error {
-	r, via := l.mem.entrance(r)
-	err := l.retry(ctx, func() error {
-		_, err := l.cli.JoinRoom(ctx, string(r), &mautrix.ReqJoinRoom{Via: via})
-		return err
-	})
-	switch {
-	case errors.Is(err, mautrix.MForbidden):
-		return &im.Refused{Text: "This Matrix room is for those who were invited. Ask somebody in it for an invitation."}
-	case errors.Is(err, mautrix.MNotFound):
-		return &im.Refused{Text: "This Matrix room is not there any more."}
-	}
-	return err
-}
-
-// findRoom asks the homeserver for the room that a handle names: kitchen@example.org
-// is #kitchen:example.org.
-func (l *link) findRoom(ctx context.Context, u id.UserID) (im.Person, error) {
-	alias := id.NewRoomAlias(u.Localpart(), u.Homeserver())
-	var resp *mautrix.RespAliasResolve
-	err := l.retry(ctx, func() (err error) {
-		resp, err = l.cli.ResolveAlias(ctx, alias)
-		return err
-	})
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return im.Person{}, context.Cause(ctx)
-	case err != nil && (passing(err) || tokenRefused(err)):
-		return im.Person{}, err
-	case err != nil || !strings.HasPrefix(string(resp.RoomID), "!"):
-		return im.Person{}, im.ErrNotFound
-	}
-	l.mem.reached(resp.RoomID, resp.Servers)
-	return im.Person{Addr: im.Addr{Net: Name, ID: string(l.mem.rootOf(resp.RoomID))}, Name: u.Localpart()}, nil
-}
-
-// reached notes which servers a room can be entered by.
-func (m *memory) reached(r id.RoomID, servers []string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.room(r).via = servers[:min(len(servers), 5)]
-}
-
-// entrance is the room that a contact's room goes on in, and the servers that it
-// can be entered by: as an alias said, or the one that made it.
-func (m *memory) entrance(r id.RoomID) (newest id.RoomID, servers []string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	r = m.newest(r)
-	if rm := m.rooms[r]; rm != nil && len(rm.via) > 0 {
-		return r, rm.via
-	}
-	if _, server, ok := strings.Cut(string(r), ":"); ok {
-		return r, []string{server}
-	}
-	return r, nil
-}
-
-// spaceChild is m.space.child; without servers it takes the child out.
-type spaceChild struct {
-	Via []json.RawMessage `json:"via"`
-}
-
-// child notes that a room is in a space or not. mu is held.
-func (m *memory) child(space, r id.RoomID, in bool) {
-	rm := m.room(space)
-	i, had := slices.BinarySearch(rm.Children, r)
-	if in == had {
-		return
-	}
-	if rm.Children = slices.Clone(rm.Children); in {
-		rm.Children = slices.Insert(rm.Children, i, r)
-	} else {
-		rm.Children = slices.Delete(rm.Children, i, i+1)
-	}
-	m.dirty[roomKey+string(space)] = true
-}
-
-// groups are the names of the spaces that a contact's rooms are in, by Addr.ID.
-// mu is held.
-func (m *memory) groups() map[string][]string {
-	in := map[string][]string{}
-	for space, rm := range m.rooms {
-		name := im.OneLine(m.title(space))
-		if !rm.Space || rm.Membership != event.MembershipJoin || name == "" {
-			continue
-		}
-		for _, r := range rm.Children {
-			conv := string(m.root(r))
-			if u := m.with(r); u != "" {
-				conv = string(u)
-			}
-			if !slices.Contains(in[conv], name) {
-				in[conv] = append(in[conv], name)
-			}
-		}
-	}
-	for _, names := range in {
-		slices.Sort(names)
-	}
-	return in
 }

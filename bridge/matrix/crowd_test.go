@@ -1,6 +1,7 @@
 package matrix
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -279,5 +280,33 @@ func TestIgnoredElsewhere(t *testing.T) {
 	await(w.host, "message", func(m im.Message) bool { return m.Text == "hello all" })
 	if slices.Contains(texts(w.host.all()), "buy this") {
 		t.Error("somebody ignored was heard")
+	}
+}
+
+// TestOlderIgnoreList: a list from before the user blocked somebody here takes no
+// block back.
+func TestOlderIgnoreList(t *testing.T) {
+	m, err := loadMemory(newTestHost(t), "@alice:hs.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := func(users string) []id.UserID {
+		return m.accountData(evts{{Type: "m.ignored_user_list", Content: json.RawMessage(`{"ignored_users":{` + users + `}}`)}})
+	}
+	m.ignore("@a:x", true)
+	m.ignore("@b:x", true)
+	for i, c := range []struct {
+		users string
+		heard []id.UserID
+		b     bool
+	}{
+		{`"@a:x":{}`, nil, true},
+		{`"@a:x":{},"@b:x":{}`, nil, true},
+		{`"@b:x":{}`, []id.UserID{"@a:x"}, true},
+		{``, []id.UserID{"@b:x"}, false},
+	} {
+		if heard := list(c.users); !slices.Equal(heard, c.heard) || m.ignores("@b:x") != c.b {
+			t.Errorf("%d: heard %q, b is ignored: %v", i, heard, m.ignores("@b:x"))
+		}
 	}
 }

@@ -13,6 +13,14 @@
 // is put on disk before the mark that passed it, so it may run ahead of the
 // mark but never behind, and reading the same changes twice does no harm.
 //
+// # Rooms
+//
+// A room that is not a direct one is a contact, with its topic and the number of
+// its members as its note. Who is in a small one is known (crowd.go). A room keeps
+// its address when it is upgraded (upgrade.go), and stays on the list when somebody
+// puts the account out of it (farewell.go). Spaces are groups (space.go), and push
+// rules about a room say whether it opens windows (hush.go).
+//
 // # Encryption
 //
 // A room once known as encrypted stays so for ever, on disk too. That a room is

@@ -90,6 +90,7 @@ type memory struct {
 	direct  map[id.UserID][]id.RoomID
 	partner map[id.RoomID]id.UserID // direct the other way round
 	ignored map[id.UserID]bool
+	unheard map[id.UserID]bool // ignored here, and /sync did not say so yet
 	hush    hush
 	stirred map[id.RoomID]bool // rooms that the hub is to hear of
 	dirty   map[string]bool    // keys to write; false: it can wait
@@ -101,7 +102,7 @@ func loadMemory(kv im.KV, me id.UserID) (*memory, error) {
 	m := &memory{
 		me:    me,
 		rooms: map[id.RoomID]*room{}, people: map[id.UserID]*person{}, entries: map[string]*entry{},
-		direct: map[id.UserID][]id.RoomID{}, ignored: map[id.UserID]bool{}, stirred: map[id.RoomID]bool{}, dirty: map[string]bool{},
+		direct: map[id.UserID][]id.RoomID{}, ignored: map[id.UserID]bool{}, unheard: map[id.UserID]bool{}, stirred: map[id.RoomID]bool{}, dirty: map[string]bool{},
 		saving: make(chan struct{}, 1),
 	}
 	err := kv.View(func(tx im.Tx) error {
