@@ -40,26 +40,31 @@ func TestQuestions(t *testing.T) {
 		}
 		same := im.Prompt{Text: "the same?", Field: im.Field{Choices: []string{"yes", "no"}}}
 
-		want("nothing asked", b.AnswerLink(me, "wire", "yes"), "asks nothing")
+		want("nothing asked", b.AnswerLink(me, "wire", "", "yes"), "asks nothing")
 		want("nothing asked here", b.AnswerHere(me, "yes"), "nothing is asked")
 		ask(same)
-		if got := b.Links(me)[0].Question.Text; got != "the same?" {
+		first := b.Links(me)[0]
+		if got := first.Question.Text; got != "the same?" {
 			t.Errorf("the owner sees %q", got)
 		}
 		if _, err := h.Ask(t.Context(), im.Addr{ID: me}, same); !errors.Is(err, errBusy) {
 			t.Errorf("a second question: %v", err)
 		}
-		want("no choice", b.AnswerLink(me, "wire", "perhaps"), "can be yes or no")
+		want("no choice", b.AnswerLink(me, "wire", "", "perhaps"), "can be yes or no")
 		want("the user", b.AnswerHere(me, "yes"), "")
 		if r := <-replies; r.text != "yes" || r.err != nil {
 			t.Errorf("%+v", r)
 		}
 		rest()
 		ask(im.Prompt{Text: "the code?", Field: im.Field{Secret: true}})
+		want("a late answer", b.AnswerLink(me, "wire", first.Asked, "yes"), "something else")
 		want("a secret in chat", b.AnswerHere(me, "1234"), "nothing is asked")
-		want("the owner", b.AnswerLink(me, "wire", " 1234\n"), "")
+		want("the owner", b.AnswerLink(me, "wire", b.Links(me)[0].Asked, " 1234\n"), "")
 		if r := <-replies; r.text != "1234" || r.err != nil {
 			t.Errorf("%+v", r)
+		}
+		if got := b.Links(me)[0].Question.Text; got != "" {
+			t.Errorf("what is answered is still asked: %q", got)
 		}
 		rest()
 		same.Until = time.Now().Add(time.Minute)

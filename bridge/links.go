@@ -24,6 +24,7 @@ type LinkInfo struct {
 	Stuck        bool      // down until a person does what Text says
 	Waiting      int       // messages and edits that the network has not confirmed
 	Question     im.Prompt // that the link asks now, zero none
+	Asked        string    // which question that is
 }
 
 // Networks lists the networks a link can be made to.
@@ -232,7 +233,7 @@ func (p *port) info(account string) LinkInfo {
 		State: p.state.State, Text: p.state.Text, Since: p.since, Stuck: p.stuck, Waiting: len(p.sends),
 	}
 	if p.question != nil {
-		l.Question = p.question.Prompt
+		l.Question, l.Asked = p.question.Prompt, p.question.id
 	}
 	return l
 }

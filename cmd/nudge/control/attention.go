@@ -7,7 +7,7 @@ import (
 )
 
 // Attention is what waits for a person: links that come up only after he did
-// something, requests to people who are not signed in, PCs that can't sign in,
+// something or that ask something, requests to people who are not signed in, PCs that can't sign in,
 // the Internet at the door, a disk that is full. Each is a sentence.
 func (b *Box) Attention(ctx context.Context) ([]string, error) {
 	links, err := b.linkList(ctx, LinkName{})
@@ -26,6 +26,9 @@ func (b *Box) attention(links []Link, pcs []PC) []string {
 	for _, l := range links {
 		if l.Stuck {
 			all = append(all, fmt.Sprintf("link %s %s: %s", l.Account, l.Network, l.Text))
+		}
+		if l.Question != nil {
+			all = append(all, fmt.Sprintf("link %s %s asks something: answer on the pages of the box, or see nudge link show %[1]s %[2]s", l.Account, l.Network))
 		}
 	}
 	for _, a := range b.Hub.Asked() {

@@ -45,14 +45,18 @@ type Link struct {
 
 // Question is what a link asks of its user or of the owner.
 type Question struct {
-	Text  string `json:"text"`
-	Input Field  `json:"input"`
+	ID    string     `json:"id"`
+	Text  string     `json:"text"`
+	Input Field      `json:"input"`
+	Until *time.Time `json:"until,omitempty"` // then it is given up
 }
 
-// LinkAnswer answers the question of a link.
+// LinkAnswer answers the question of a link: the one of that ID, or without one
+// whichever it asks now.
 type LinkAnswer struct {
 	Account string `json:"account"`
 	Network string `json:"network"`
+	ID      string `json:"id,omitempty"`
 	Answer  string `json:"answer"`
 }
 
@@ -215,8 +219,12 @@ func (b *Box) link(l bridge.LinkInfo) Link {
 		since := b.Hub.In(l.Since)
 		out.Since = &since
 	}
-	if l.Question.Text != "" {
-		out.Question = &Question{l.Question.Text, Field(l.Question.Field)}
+	if q := l.Question; q.Text != "" {
+		out.Question = &Question{ID: l.Asked, Text: q.Text, Input: Field(q.Field)}
+		if !q.Until.IsZero() {
+			until := b.Hub.In(q.Until)
+			out.Question.Until = &until
+		}
 	}
 	return out
 }
@@ -226,7 +234,7 @@ func (b *Box) linkSet(ctx context.Context, s LinkSetting) (Done, error) {
 }
 
 func (b *Box) linkAnswer(_ context.Context, a LinkAnswer) (Done, error) {
-	return Done{}, b.Hub.AnswerLink(a.Account, a.Network, a.Answer)
+	return Done{}, b.Hub.AnswerLink(a.Account, a.Network, a.ID, a.Answer)
 }
 
 func (b *Box) linkRemove(ctx context.Context, n LinkName) (Done, error) {

@@ -205,7 +205,7 @@ func (b *box) oldBrowser(t *testing.T) {
 }
 
 // old makes one request of HTTP/1.0.
-func (b *box) old(t *testing.T, method, path, form string) (*http.Response, string) {
+func (b *box) old(t testing.TB, method, path, form string) (*http.Response, string) {
 	t.Helper()
 	c, err := net.Dial("tcp", b.HTTP)
 	check(t, err)

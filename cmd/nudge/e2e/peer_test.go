@@ -29,7 +29,7 @@ type peerEvent struct {
 	Room, User, Membership, Edit string
 	Key, To, Condition, XML      string
 	Delayed, Decrypted           bool
-	Users                        []string
+	Users, Signs                 []string
 	Messages                     []archived
 	Roster                       map[string]string
 	Rooms                        map[string]peerRoom

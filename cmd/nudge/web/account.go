@@ -14,6 +14,7 @@ import (
 type overData struct {
 	Status   control.Status
 	Links    []control.Link // of the person and his children, or all
+	Asking   []control.Link // those with a question that the person may answer
 	Family   []control.User // whose pages the person may see
 	Backup   string         // a reminder, "" when there is no need for one
 	Requests []request
@@ -48,6 +49,7 @@ func (v *visit) overview() error {
 			d.Links = append(d.Links, l)
 		}
 	}
+	d.Asking = v.asking(d.Links)
 	if d.Requests, err = v.requests(ctx); err != nil {
 		return err
 	}

@@ -25,13 +25,24 @@ type linkData struct {
 	Old     *control.Link // the link there is already
 }
 
+// chooseData is what can be linked, and what links ask.
+type chooseData struct {
+	Networks []control.Network
+	Asking   []control.Link
+}
+
 // choose is what somebody sees who came by an invitation to link.
-func (v *visit) choose() error {
-	all, err := v.control().Networks(v.r.Context())
+func (v *visit) choose() (err error) {
+	var d chooseData
+	if d.Networks, err = v.control().Networks(v.r.Context()); err != nil {
+		return err
+	}
+	links, err := v.control().Links(v.r.Context(), v.me.Handle, "")
 	if err != nil {
 		return err
 	}
-	return v.render(200, "choose", "Link your account", all)
+	d.Asking = v.asking(links)
+	return v.render(200, "choose", "Link your account", d)
 }
 
 func (v *visit) linkForm() error {

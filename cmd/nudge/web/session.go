@@ -195,7 +195,6 @@ func (v *visit) recognise() (err error) {
 
 // may says why a page is not for this person, "" when it is.
 func (v *visit) may(want right) string {
-	const not = "This page is not for you. Ask the owner of the box."
 	owner := v.me != nil && v.me.Owner
 	switch {
 	case v.session.linkOnly && want != linkers && want != anybody:
@@ -205,18 +204,28 @@ func (v *visit) may(want right) string {
 	case want == newOwner && v.me == nil, owner && (want < family):
 		return ""
 	case v.me == nil || want < family:
-		return not
+		return notForYou
 	}
 	v.about = v.user(v.r.FormValue("h"))
 	switch {
 	case v.about == nil && owner:
 		return "There is no such account."
 	case v.about == nil:
-		return not
-	case owner, same(v.about.Parent, v.me.Handle):
+		return notForYou
+	}
+	return v.over(v.about, want)
+}
+
+const notForYou = "This page is not for you. Ask the owner of the box."
+
+// over says why a page of right family or linkers is not for this person when it is
+// about that account, "" when it is.
+func (v *visit) over(about *control.User, want right) string {
+	switch {
+	case v.me.Owner, same(about.Parent, v.me.Handle):
 		return ""
-	case v.about != v.me:
-		return not
+	case !same(about.Handle, v.me.Handle):
+		return notForYou
 	case want == linkers && v.me.Parent != "":
 		return "Your account is that of a child: " + v.me.Parent + " can link it."
 	}

@@ -177,7 +177,7 @@ func (v *visit) done(where, good string, err error) error {
 
 // secret tells whether a field must not be shown again.
 func secret(key string) bool {
-	return strings.Contains(key, "pass") || strings.Contains(key, "token") || strings.Contains(key, "key")
+	return key == "answer" || strings.Contains(key, "pass") || strings.Contains(key, "token") || strings.Contains(key, "key")
 }
 
 // sentence begins with a capital letter and ends with a full stop.

@@ -109,6 +109,8 @@ var closed = []closedPage{
 	{"GET link", linkers, (*visit).linkForm},
 	{"POST link", linkers, (*visit).addLink},
 	{"POST relink", linkers, (*visit).changeLink},
+	{"GET question", linkers, (*visit).question},
+	{"POST answer", linkers, (*visit).answer},
 	{"GET troubles", owners, (*visit).troubles},
 	{"GET settings", owners, (*visit).settings},
 	{"POST settings", owners, (*visit).changeSetting},
