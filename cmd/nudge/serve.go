@@ -164,7 +164,8 @@ func start(conf config, log *slog.Logger, lights control.Lights, tail func() []s
 	}
 	box.SignInChanged = func(handle string) { s.msn.VoidTickets(handle); s.web.SignOut(handle); s.media.Forget(handle) }
 	box.Hub.OfferFiles(s.filesAt)
-	box.Troubled, box.Outside, box.Reach, box.Overhear, box.Try, box.Restore = s.troubled, s.outside, s.likelyAddress, s.msn.Record, s.guess, s.restore
+	box.Troubled, box.Outside, box.Reach, box.Overhear, box.Try = s.troubled, s.outside, s.likelyAddress, s.msn.Record, s.guess
+	box.Restore, box.Media = s.restore, s.removable
 	if _, port, _ := net.SplitHostPort(doors["msn"].about.Addr); port == "1863" {
 		box.Lookup = func(ctx context.Context, name string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip4", name)

@@ -31,7 +31,7 @@ var routes = []route{
 	contactAdd, contactList, contactRemove,
 	settingList, settingSet,
 	statusGet, doctorRun, lightsTest, pairingOpen, rootGet, recordRun, recordStop,
-	userCheck, userJoin, boxClaim, todayList, logTail,
+	userCheck, userJoin, boxClaim, todayList, logTail, mediumList, mediumBackup,
 }
 
 // maxRequest bounds a request's body; the largest is an import.

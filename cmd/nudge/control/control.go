@@ -28,6 +28,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -77,6 +78,9 @@ type Config struct {
 	// LinkPage makes an address under which account can be linked, once; nil:
 	// there are no pages.
 	LinkPage func(account string) string
+	// Media lists the sticks and shares that are there now, to keep backups on; nil:
+	// none.
+	Media func() ([]Medium, error)
 	// Restore puts a backup in place and starts the box again; nil: it can't.
 	Restore func(ctx context.Context, r io.Reader, passphrase string) error
 	LogTail func() []string // the last lines of the log; nil: nobody keeps them
@@ -111,6 +115,7 @@ type Box struct {
 	pairing    atomic.Pointer[Pairing]            // nil: not open
 	stopRecord atomic.Pointer[context.CancelFunc] // nil: nothing is being recorded
 	claim      claimCode
+	keeping    sync.Mutex // one backup onto a medium at a time
 }
 
 // New makes a Box.

@@ -62,7 +62,7 @@ func (b *Box) RemindBackup(ctx context.Context) {
 	told := false
 	for _, a := range b.Hub.AccountList() {
 		if a.Owner {
-			b.Hub.Notice(a.Handle, text+" Make one on its pages and keep the file on another machine or a USB stick: a card does not live for ever.")
+			b.Hub.Notice(a.Handle, text+" Make one on its pages, onto a USB stick in the box or as a file for another machine: a card does not live for ever.")
 			told = true
 		}
 	}

@@ -21,10 +21,10 @@ func TestUnits(t *testing.T) {
 		t.Skip("needs systemd-analyze")
 	}
 	dir := t.TempDir()
-	for _, name := range []string{"nudge", "after-upgrade"} {
+	for _, name := range []string{"nudge", "after-upgrade", "stick"} {
 		check(t, os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"), 0o755))
 	}
-	installed := strings.NewReplacer("/usr/bin/nudge ", dir+"/nudge ", "/usr/lib/nudge/after-upgrade", dir+"/after-upgrade")
+	installed := strings.NewReplacer("/usr/bin/nudge ", dir+"/nudge ", "/usr/lib/nudge/after-upgrade", dir+"/after-upgrade", "/usr/lib/nudge/stick", dir+"/stick")
 	var files []string
 	for _, pattern := range []string{"*.service", "*.path"} {
 		found, err := filepath.Glob(filepath.Join(units, pattern))
@@ -159,6 +159,46 @@ func TestUpgradeGoesBackWhenItDoesNotWork(t *testing.T) {
 			}
 			if u.read("data/nudge.db") != want || u.read("data/nudge.db.failed") != failed || u.read("data/nudge.db.schema-1") != "from long ago" {
 				t.Errorf("the database is %q", u.read("data/nudge.db"))
+			}
+		})
+	}
+}
+
+// TestStick: what the script does with a partition, with stand-ins for the tools
+// that look at it and that mount it.
+func TestStick(t *testing.T) {
+	script, err := filepath.Abs(filepath.Join(units, "stick"))
+	check(t, err)
+	for name, c := range map[string]struct {
+		kind, label, disk, used, fstab string
+		want                           string // what is mounted, with which options
+	}{
+		"FAT":             {kind: "vfat", label: "KING 1/..", disk: "sda", want: "-t vfat -o nosuid,nodev,noexec,uid=nudge,gid=nudge,umask=077,flush /dev/sda1 BELOW/KING_1___"},
+		"exFAT, no label": {kind: "exfat", disk: "sda", want: "-t exfat -o nosuid,nodev,noexec,uid=nudge,gid=nudge,umask=077 /dev/sda1 BELOW/sda1"},
+		"a label twice":   {kind: "exfat", label: "taken", want: "-t exfat -o nosuid,nodev,noexec,uid=nudge,gid=nudge,umask=077 /dev/sda1 BELOW/taken-sda1"},
+		"no partitions":   {kind: "vfat", want: "-t vfat -o nosuid,nodev,noexec,uid=nudge,gid=nudge,umask=077,flush /dev/sda1 BELOW/sda1"},
+		"Linux's own":     {kind: "ext4", disk: "sda"},
+		"a boot disk":     {kind: "vfat", disk: "sda", used: "/boot"},
+		"in fstab":        {kind: "vfat", disk: "sda", fstab: "yes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u := &upgrade{t.TempDir()}
+			below := filepath.Join(u.dir, "media")
+			check(t, os.MkdirAll(filepath.Join(below, "taken"), 0o755))
+			check(t, os.Mkdir(filepath.Join(u.dir, "bin"), 0o755))
+			for tool, text := range map[string]string{
+				"blkid":   "case $3 in TYPE) echo " + c.kind + ";; *) [ -z \"" + c.label + "\" ] || echo \"" + c.label + "\";; esac",
+				"lsblk":   "case $* in *PKNAME*) echo " + c.disk + ";; *) echo " + c.used + ";; esac",
+				"findmnt": "[ -n \"" + c.fstab + "\" ]",
+				"mount":   "echo \"$*\" >>" + u.dir + "/mounted",
+			} {
+				u.write(t, "bin/"+tool, "#!/bin/sh\n"+text+"\n")
+			}
+			cmd := exec.Command("sh", script, "plug", "sda1")
+			cmd.Env = []string{"PATH=" + u.dir + "/bin:" + os.Getenv("PATH"), "BELOW=" + below}
+			out, err := cmd.CombinedOutput()
+			if got := strings.ReplaceAll(strings.TrimSpace(u.read("mounted")), below, "BELOW"); err != nil || got != c.want {
+				t.Errorf("%v, mounted %q, want %q\n%s", err, got, c.want, out)
 			}
 		})
 	}

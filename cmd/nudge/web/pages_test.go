@@ -228,7 +228,18 @@ func TestBackupAndRestore(t *testing.T) {
 		t.Error(err)
 	}
 	b.get(b.base).lacks(t, "There is no backup")
-	b.get(b.base+"backup").want(t, 200, "The last one is of ")
+	b.get(b.base+"backup").want(t, 200, "The last one is of ", "There is none now")
+	stick := t.TempDir()
+	r.box.Media = func() ([]control.Medium, error) {
+		return []control.Medium{{Path: stick, Name: "A <b>"}, {Path: stick + "/gone", Name: "OLD", Share: true}}, nil
+	}
+	b.get(b.base+"backup").want(t, 200, "<b>A &lt;b&gt;</b>", " MB free", "Back up to this stick", "OLD was taken away").lacks(t, "Back up to this share")
+	b.post(b.base+"keep", "to", stick, "passphrase", "short").want(t, 200, "too short")
+	b.post(b.base+"keep", "to", "/etc", "passphrase", "a long one").want(t, 200, "It is not there any more")
+	b.post(b.base+"keep", "to", stick, "passphrase", "a long one").want(t, 200, "The backup is made: "+stick, "passphrase is a long one - write it down", "with a backup of")
+	r.user("bob@hotmail.com", nil)
+	bob := r.browser("192.168.1.31").in("bob@hotmail.com")
+	bob.post(bob.base+"keep", "to", stick, "passphrase", "a long one").want(t, 403)
 
 	upload := func(pass string, fields ...string) answer {
 		var body bytes.Buffer

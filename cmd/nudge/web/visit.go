@@ -62,6 +62,7 @@ var functions = template.Funcs{
 	"day":  func(args ...any) any { return args[0].(time.Time).Format("2 January 2006") },
 	"when": func(args ...any) any { return args[0].(time.Time).Format("2 Jan 15:04") },
 	"has":  func(args ...any) any { return slices.Contains(args[0].([]string), args[1].(string)) },
+	"size": func(args ...any) any { return fmt.Sprint(args[0].(uint64)>>20, " MB") },
 	"many": func(args ...any) any {
 		if args[0] == 1 {
 			return "1 " + args[1].(string)

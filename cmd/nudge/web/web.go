@@ -116,6 +116,7 @@ var closed = []closedPage{
 	{"POST settings", owners, (*visit).changeSetting},
 	{"GET backup", owners, (*visit).backupForm},
 	{"POST backup", owners, (*visit).backup},
+	{"POST keep", owners, (*visit).keepBackup},
 	{"POST restore", newOwner, (*visit).restore},
 	{"GET log", owners, (*visit).log},
 	{"GET health", owners, (*visit).health},
