@@ -27,6 +27,7 @@ import (
 	"nudge/msnserver/ns"
 	"nudge/msnserver/passport"
 	"nudge/msnserver/sb"
+	"nudge/msnserver/soap"
 )
 
 // ErrClosed is what the Serve methods return after Shutdown.
@@ -83,7 +84,10 @@ func New(c Config) *Server {
 	s.gateway = gateway.New(gateway.Config{Serve: s.admit, Vouch: vouch, Unacknowledged: conn.Unacknowledged, Log: c.Log,
 		Astray:   func(peer netip.Addr) { s.trouble.Saw(peer, "", passport.StaleServer) },
 		Sessions: c.Limits.Connections, PerAddress: c.Limits.PerSource})
-	s.front = front.New(&passport.Server{Accounts: c.Hub, Tickets: s.tickets, Witness: &s.trouble, Throttle: s.tries, Log: c.Log}, s.gateway, c.Cert, c.Pages, c.Log)
+	if c.Pages == nil {
+		c.Pages = http.HandlerFunc(front.Welcome)
+	}
+	s.front = front.New(&passport.Server{Accounts: c.Hub, Tickets: s.tickets, Witness: &s.trouble, Throttle: s.tries, Log: c.Log}, s.gateway, c.Cert, soap.WithConfig(c.Pages), c.Log)
 	return s
 }
 

@@ -202,6 +202,23 @@ func (b *box) oldBrowser(t *testing.T) {
 	if len(seen) < 15 {
 		t.Errorf("only these pages were found: %v", seen)
 	}
+	b.startTab(t)
+}
+
+// startTab asks for the configuration as Messenger 7.5 does, and for the page of its
+// only tab.
+func (b *box) startTab(t *testing.T) {
+	t.Helper()
+	for method, path := range map[string]string{"GET": "/Config/MsgrConfig.asmx?op=GetClientConfig&Country=US&ver=7.5.324", "POST": "/Config/MsgrConfig.asmx"} {
+		head, text := b.old(t, method, path, strings.Repeat("<soap/>", len(method)-3))
+		m := regexp.MustCompile(`<contenturl>http://([^/]+)(/[^<]*)</contenturl>`).FindStringSubmatch(text)
+		if m == nil || m[1] != b.HTTP || head.ContentLength != int64(len(text)) {
+			t.Fatalf("%s: %v, %d of %d bytes\n%s", method, m, len(text), head.ContentLength, text)
+		}
+		if _, page := b.old(t, "GET", m[2], ""); !strings.Contains(page, "MSN Today") {
+			t.Errorf("the tab shows\n%s", page)
+		}
+	}
 }
 
 // old makes one request of HTTP/1.0.
