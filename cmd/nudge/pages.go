@@ -72,7 +72,7 @@ func (s *server) restore(_ context.Context, r io.Reader, passphrase string) erro
 		return err
 	}
 	if err := store.Restore(dir, r, []byte(passphrase)); err != nil {
-		return err
+		return errors.Join(err, os.RemoveAll(dir))
 	}
 	s.box.Log.Warn("a backup was given to the pages: the box starts again with it")
 	select {
