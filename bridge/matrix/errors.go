@@ -151,12 +151,17 @@ func (l *link) retry(ctx context.Context, do func() error) error {
 // retryIf repeats do until it succeeds, ctx is done, or the error is none of
 // those that may be repeated.
 func (l *link) retryIf(ctx context.Context, may func(error) bool, do func() error) error {
+	return retry(ctx, l.net.pause, may, do)
+}
+
+// retry is retryIf for who has no link (yet).
+func retry(ctx context.Context, pause time.Duration, may func(error) bool, do func() error) error {
 	for attempt := 0; ; attempt++ {
 		err := do()
 		if err == nil || ctx.Err() != nil || !may(err) {
 			return err
 		}
-		if err := sleep(ctx, waitFor(err, attempt, l.net.pause)); err != nil {
+		if err := sleep(ctx, waitFor(err, attempt, pause)); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package matrix
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -18,6 +19,8 @@ import (
 	"time"
 
 	"maunium.net/go/mautrix/id"
+
+	"nudge/bridge/matrix/authtest"
 )
 
 // homeserver is a small Matrix server for tests: enough of the client-server
@@ -42,6 +45,9 @@ type homeserver struct {
 	keys    map[id.UserID]*hsKeys // nil: a server without encryption
 	mute    chan struct{}         // not nil: nothing is answered until it is closed
 	conns   map[net.Conn]bool
+	auth    *authtest.Server // nil: it makes tokens by itself, and they last
+
+	signedOn bool // ssoToken was used
 
 	// pagesByDepth: as Dendrite, history loses what is at the edge of a page, and
 	// only the filter's limit makes pages large.
@@ -374,6 +380,11 @@ func refuse(w http.ResponseWriter, status int, code, text string) {
 // route does one request. Paths are taken apart by hand because room and user
 // ids are escaped in them.
 func (h *homeserver) route(w http.ResponseWriter, r *http.Request, body []byte) {
+	if h.auth != nil && h.auth.Handles(r) {
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		h.auth.ServeHTTP(w, r)
+		return
+	}
 	var p []string
 	for s := range strings.SplitSeq(strings.Trim(r.URL.EscapedPath(), "/"), "/") {
 		u, _ := url.PathUnescape(s)
@@ -384,8 +395,15 @@ func (h *homeserver) route(w http.ResponseWriter, r *http.Request, body []byte) 
 		return
 	}
 	p = p[3:]
-	if p[0] == "login" {
+	switch {
+	case p[0] == "login" && r.Method == http.MethodGet:
+		h.flows(w)
+		return
+	case p[0] == "login":
 		h.login(w, body)
+		return
+	case p[0] == "auth_metadata":
+		refuse(w, 404, "M_UNRECOGNIZED", "Unrecognized request")
 		return
 	}
 	token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
@@ -398,8 +416,14 @@ func (h *homeserver) route(w http.ResponseWriter, r *http.Request, body []byte) 
 		}
 	}
 	h.mu.Unlock()
+	soft := false
+	if h.auth != nil && me == "" {
+		var user string
+		user, device, _, soft = h.auth.Who(token)
+		me = id.UserID(user)
+	}
 	if me == "" {
-		refuse(w, 401, "M_UNKNOWN_TOKEN", "Unknown token")
+		authtest.Unknown(w, soft)
 		return
 	}
 	switch p[0] {
@@ -419,12 +443,19 @@ func (h *homeserver) route(w http.ResponseWriter, r *http.Request, body []byte) 
 
 func (h *homeserver) login(w http.ResponseWriter, body []byte) {
 	req, _ := decode[struct {
+		Type       string
 		Identifier struct{ User string }
 		Password   string
+		Token      string
 		DeviceID   string `json:"device_id"`
+		Refresh    bool   `json:"refresh_token"`
 	}](body)
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if req.Type == "m.login.token" {
+		h.tokenLogin(w, req.Token, req.DeviceID, req.Refresh)
+		return
+	}
 	u := id.UserID(req.Identifier.User)
 	if !strings.HasPrefix(req.Identifier.User, "@") {
 		u = id.NewUserID(req.Identifier.User, h.name)

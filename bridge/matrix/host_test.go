@@ -29,6 +29,7 @@ type testHost struct {
 	settings map[string]string
 	sends    []im.Unsettled
 	answer   func(im.Prompt) string // "" nobody
+	asked    func(context.Context, im.Prompt) (string, error)
 }
 
 func newTestHost(t testing.TB) *testHost {
@@ -88,7 +89,10 @@ func flip(b []byte) []byte {
 	return b
 }
 
-func (h *testHost) Ask(_ context.Context, _ im.Addr, q im.Prompt) (string, error) {
+func (h *testHost) Ask(ctx context.Context, _ im.Addr, q im.Prompt) (string, error) {
+	if h.asked != nil {
+		return h.asked(ctx, q)
+	}
 	if h.answer == nil {
 		return "", context.Canceled
 	}

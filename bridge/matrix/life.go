@@ -81,15 +81,15 @@ const (
 	plainBackup = oldDisk + ". Link the account again with the password, or with a new access token made for this box only"
 )
 
-// reborn gives up the device whose keys are old, and makes a new one where there
-// is a password to do so. Without, the device has no keys that could be used.
-func (l *link) reborn(ctx context.Context, s *session) error {
+// reborn gives up the device whose keys are old, and makes a new one where it
+// can. Without, the device has no keys that could be used.
+func (l *link) reborn(ctx context.Context) error {
 	l.log.Warn("the encryption keys on disk are older than what this box did last; making a new device")
-	if l.form["password"] == "" {
+	if !l.canRenew() {
 		return olm.Renounce(l.kv)
 	}
 	l.news = newKeys
-	return l.newDevice(ctx, s)
+	return l.newDevice(ctx)
 }
 
 // unknownToDisk ends the link when e, which the account sent, came from this

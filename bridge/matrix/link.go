@@ -27,6 +27,7 @@ type link struct {
 	host     im.Host
 	kv       im.KV
 	http     *http.Transport
+	door     *entrance
 	cli      *mautrix.Client
 	media    *http.Client      // without a time limit: streams
 	box      string            // session.Box
@@ -81,15 +82,17 @@ func (n *Network) newLink(ctx context.Context, login im.Login) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	base := discover(ctx, &http.Client{Transport: tr}, f["homeserver"], f["user"], s.Homeserver)
+	base, doubt := discover(ctx, &http.Client{Transport: tr}, f["homeserver"], f["user"], s.Homeserver)
 	cli, err := mautrix.NewClient(base, "", "")
 	if err != nil || cli.HomeserverURL.Host == "" {
 		return nil, &im.Lost{Class: im.Credentials, Text: fmt.Sprintf("%q is not a homeserver. Give a server name such as example.org, or a URL.", f["homeserver"])}
 	}
-	cli.Client = &http.Client{Transport: tr, Timeout: 3 * time.Minute}
 	cli.ResponseSizeLimit = 48 << 20
 	cli.UserAgent = "nudge"
-	if err := signIn(ctx, cli, s); err != nil {
+	log := n.log.With("net", Name, "account", login.User.ID)
+	door := newEntrance(cli, tr, s, log, n.pause)
+	door.doubt = doubt
+	if err := door.signIn(ctx); err != nil {
 		return nil, err
 	}
 	mem, err := loadMemory(kv, cli.UserID)
@@ -97,14 +100,14 @@ func (n *Network) newLink(ctx context.Context, login im.Login) (*link, error) {
 		return nil, err
 	}
 	l := &link{
-		net: n, log: n.log.With("net", Name, "account", login.User.ID), user: login.User, host: login.Host, kv: kv,
-		http: tr, cli: cli, media: &http.Client{Transport: tr}, box: s.Box, form: f,
+		net: n, log: log, user: login.User, host: login.Host, kv: kv,
+		http: tr, door: door, cli: cli, media: &http.Client{Transport: door.held}, box: s.Box, form: f,
 		mem: mem, track: newTracker(), soon: newAnnouncer(),
 		out: make(chan delivery, 16), changed: make(chan struct{}, 1),
 		errands: make(chan func(context.Context) error, 64), account: make(chan struct{}, 1),
 		done: make(chan struct{}), presence: event.PresenceOffline,
 	}
-	if err := l.openKeys(ctx, s, login.Restored); err != nil {
+	if err := l.openKeys(ctx, login.Restored); err != nil {
 		return nil, err
 	}
 	l.ctx, l.cancel = context.WithCancelCause(context.WithoutCancel(ctx))

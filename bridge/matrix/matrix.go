@@ -13,6 +13,15 @@
 // is put on disk before the mark that passed it, so it may run ahead of the
 // mark but never behind, and reading the same changes twice does no harm.
 //
+// # Signing in
+//
+// Once (login.go): by password or access token where the form has one, else by the
+// hand of a person, with a device code or single sign-on (byhand.go); Host.Ask shows
+// him what to do. After that the box has a session of its own, sealed. Access tokens
+// that do not last are renewed below the Matrix client (tokens.go), and a new pair is
+// on disk before its first use. A session that the server ended costs a few requests;
+// then the link waits for a person.
+
 // # Rooms
 //
 // A room that is not a direct one is a contact, with its topic and the number of
@@ -114,9 +123,9 @@ func (n *Network) Fields() []im.Field {
 	return []im.Field{
 		{Key: "homeserver", Label: "Homeserver", Help: "server name or URL, for example example.org or https://matrix.example.org; empty: taken from the user name"},
 		{Key: "user", Label: "User", Help: "for example @alice:example.org or alice", Required: true},
-		{Key: "password", Label: "Password", Help: "used once; the box keeps its own session afterwards", Secret: true},
+		{Key: "password", Label: "Password", Help: "used once; the box keeps its own session afterwards. Empty: you sign in on a page of the server and confirm a code, or bring an address from there", Secret: true},
 		{Key: "recovery-key", Label: "Recovery key", Help: "of the account's encryption; the box verifies itself with it and reads the backup of older messages", Secret: true},
-		{Key: "token", Label: "Access token", Help: "instead of a password, for servers that have no password sign-in", Secret: true},
+		{Key: "token", Label: "Access token", Help: "instead of a password, when nothing else works", Secret: true},
 		{Key: "ca", Label: "CA certificate file", Help: "PEM file, only for a homeserver with a certificate of its own"},
 	}
 }
@@ -130,8 +139,9 @@ func (n *Network) Settings() []im.Field {
 	}
 }
 
-// Connect signs in with the kept session, the token or the password, and
-// starts to follow the account. The error is *im.Lost.
+// Connect signs in, with the kept session if there is one, and starts to follow the
+// account. While a person has to do something for that it waits. The error is
+// *im.Lost.
 func (n *Network) Connect(ctx context.Context, login im.Login) (im.Link, error) {
 	if login.User == (im.Addr{}) {
 		return nil, &im.Lost{Class: im.Forbidden, Text: "Matrix can't be connected for all accounts at once in this version; link each account by itself."}

@@ -27,23 +27,23 @@ const (
 )
 
 // openKeys starts the encryption of this device. Where the disk is an old one, or
-// the server knows other keys for the device, a new device is made if there is a
-// password; else the device stays without.
-func (l *link) openKeys(ctx context.Context, s *session, restored bool) error {
+// the server knows other keys for the device, a new device is made where it can
+// be; else the device stays without.
+func (l *link) openKeys(ctx context.Context, restored bool) error {
 	there, older, err := l.outlived(ctx)
 	if err != nil {
 		return err
 	}
 	if older = older || restored; older {
-		if err := l.reborn(ctx, s); err != nil {
+		if err := l.reborn(ctx); err != nil {
 			return err
 		}
 	}
 	err = l.startKeys(ctx)
-	if errors.Is(err, olm.ErrOtherKeys) && s.Token != "" && l.form["password"] != "" {
+	if errors.Is(err, olm.ErrOtherKeys) && l.canRenew() {
 		l.log.Warn("the server knows other encryption keys for this device; making a new one")
 		l.news = otherKeys
-		if err := l.newDevice(ctx, s); err != nil {
+		if err := l.newDevice(ctx); err != nil {
 			return err
 		}
 		err = l.startKeys(ctx)
@@ -73,7 +73,7 @@ func (l *link) startKeys(ctx context.Context) error {
 		return err
 	}
 	store := olm.Open(l.kv, key)
-	l.cli.Client = &http.Client{Transport: olm.Transport{Store: store, Next: l.http}, Timeout: l.cli.Client.Timeout}
+	l.cli.Client = &http.Client{Transport: olm.Transport{Store: store, Next: l.door.held}, Timeout: l.cli.Client.Timeout}
 	l.olm = olm.New(l.cli, store)
 	l.olm.Verify = l.verify
 	return l.olm.Start(ctx)
@@ -107,17 +107,18 @@ func (l *link) storeKey(ctx context.Context) (key []byte, err error) {
 	return key, l.kv.Sync(ctx)
 }
 
+// canRenew tells whether a new device can be made: the access token is none that
+// the form gave.
+func (l *link) canRenew() bool {
+	return l.door.s.Token != "" && (l.form["password"] != "" || l.door.s.byHand())
+}
+
 // newDevice signs in as another device and lets go of the old one.
-func (l *link) newDevice(ctx context.Context, s *session) error {
+func (l *link) newDevice(ctx context.Context) error {
 	if err := olm.Renounce(l.kv); err != nil {
 		return err
 	}
-	if _, err := l.cli.Logout(ctx); err != nil {
-		l.log.Warn("the old device could not be signed out", "err", words(err))
-	}
-	l.cli.AccessToken = ""
-	s.Token, s.Device = "", id.DeviceID("NUDGE"+rand.Text()[:8])
-	return passwordSignIn(ctx, l.cli, s)
+	return l.door.another(ctx)
 }
 
 // recover verifies this device with the recovery key, if there is one and it is

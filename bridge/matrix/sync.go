@@ -247,18 +247,16 @@ func (l *link) poll(ctx context.Context, req mautrix.ReqSync) (*syncResponse, er
 // sessionEnded forgets the refused token. With a password the hub may connect
 // at once; the same device is used again.
 func (l *link) sessionEnded(ctx context.Context) error {
-	s, err := loadSession(ctx, im.Login{User: l.user, Fields: l.form, Host: l.host})
-	if err != nil {
+	if err := l.door.held.end(ctx); err != nil {
 		return err
 	}
-	s.Token = ""
-	if err := s.save(ctx); err != nil {
-		return err
-	}
-	if l.form["password"] == "" {
+	switch {
+	case l.form["password"] != "":
+		return &im.Lost{Class: im.Retry, Text: "The Matrix server has ended this session. The box signs in again with the password."}
+	case l.form["token"] != "":
 		return asLost(mautrix.MUnknownToken)
 	}
-	return &im.Lost{Class: im.Retry, Text: "The Matrix server has ended this session. The box signs in again with the password."}
+	return &im.Lost{Class: im.Credentials, Text: "The Matrix server has ended this box's session. Link the account again to sign in anew; nothing that waits is lost."}
 }
 
 // digest takes a response into memory and turns it into events, oldest first.
