@@ -28,7 +28,8 @@ var (
 )
 
 // Ask puts a question to the user: the box's own contact tells him, or says that it
-// must not be told a secret, and it is seen among the links.
+// must not be told a secret, and it is seen among the links. Who signs in and waits
+// for a person does not hold up the sign-ins of others.
 func (h *host) Ask(ctx context.Context, user im.Addr, q im.Prompt) (string, error) {
 	asked := &question{q, rand.Text(), canonical(user.ID), make(chan string, 1)}
 	h.hub.mu.Lock()
@@ -37,6 +38,11 @@ func (h *host) Ask(ctx context.Context, user im.Addr, q im.Prompt) (string, erro
 		return "", errBusy
 	}
 	h.question = asked
+	h.yield()
+	if h.state.State == im.Down {
+		h.state.Text = "waits for you: " + q.Text
+	}
+	h.publish()
 	if a := h.hub.accounts[asked.user]; a != nil {
 		a.notice(asked.told(h.net))
 	}
@@ -47,6 +53,7 @@ func (h *host) Ask(ctx context.Context, user im.Addr, q im.Prompt) (string, erro
 		if h.question == asked {
 			h.question = nil
 		}
+		h.publish()
 	}()
 	var over <-chan time.Time
 	if !q.Until.IsZero() {

@@ -36,11 +36,11 @@ func (p *port) settable(key, value string) error {
 }
 
 // RetryLink lets a link that is down connect at once, also one that had given
-// up.
+// up. One that waits for its user goes on waiting.
 func (h *Hub) RetryLink(handle, net string) error {
 	h.mu.Lock()
 	p, err := h.linkOf(handle, net)
-	down := err == nil && p.state.State == im.Down
+	down := err == nil && p.state.State == im.Down && p.question == nil
 	h.mu.Unlock()
 	if down {
 		p.retry()
@@ -49,16 +49,16 @@ func (h *Hub) RetryLink(handle, net string) error {
 }
 
 // TestLink waits until a link is up, or says why it is not: when ctx ends, or at
-// once when trying again is of no use.
+// once when trying again is of no use or the link waits for its user.
 func (h *Hub) TestLink(ctx context.Context, handle, net string) error {
 	for {
 		h.mu.Lock()
 		p, err := h.linkOf(handle, net)
 		var st im.LinkState
-		var stuck bool
+		var stuck bool // it needs a person
 		var changed <-chan struct{}
 		if err == nil {
-			st, stuck, changed = p.state, p.stuck, p.changed()
+			st, stuck, changed = p.state, p.stuck || p.question != nil, p.changed()
 		}
 		h.mu.Unlock()
 		switch {

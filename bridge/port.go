@@ -40,6 +40,8 @@ type port struct {
 	grace    *time.Timer
 	running  bool
 	cancel   context.CancelFunc
+	abort    context.CancelFunc // ends the try to connect, nil when there is none
+	dialing  bool               // it has one of the hub's turns to sign in
 	done     chan struct{}
 	kick     chan struct{} // dial now
 	moved    chan struct{} // closed when state changes; nil when nobody waits
@@ -127,10 +129,12 @@ func (p *port) stop() {
 func (p *port) restart() {
 	p.retry()
 	p.hub.mu.Lock()
-	l := p.link
+	l, abort := p.link, p.abort
 	p.hub.mu.Unlock()
 	if l != nil {
 		l.Close()
+	} else if abort != nil {
+		abort()
 	}
 }
 
@@ -238,15 +242,20 @@ func (p *port) connect(ctx context.Context, n im.Network) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	p.hub.mu.Lock()
 	p.link, p.up, p.broken = nil, false, new(atomic.Bool)
+	p.abort, p.dialing = cancel, true
 	p.hub.mu.Unlock()
 	l, err := n.Connect(ctx, login)
-	<-p.hub.dial
+	p.hub.mu.Lock()
+	p.abort = nil
+	p.yield()
 	if err != nil {
+		p.hub.mu.Unlock()
 		return err
 	}
-	p.hub.mu.Lock()
 	p.link = l
 	if login.Restored {
 		p.renewed()
@@ -260,6 +269,14 @@ func (p *port) connect(ctx context.Context, n im.Network) error {
 	err = l.Wait()
 	l.Close()
 	return err
+}
+
+// yield lets another link sign in. The lock is held.
+func (p *port) yield() {
+	if p.dialing {
+		p.dialing = false
+		<-p.hub.dial
+	}
 }
 
 // renewed notes that a link has given up what a backup must not bring back. The
@@ -358,6 +375,9 @@ func (p *port) down(err error) {
 	p.publish()
 	if !wasUp || h.closed {
 		return
+	}
+	if a := h.accounts[p.user]; a != nil && p.stuck {
+		a.notice(p.net + ": " + text)
 	}
 	p.since = time.Now()
 	p.grace = time.AfterFunc(flicker, func() {

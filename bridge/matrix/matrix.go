@@ -21,7 +21,7 @@
 // that do not last are renewed below the Matrix client (tokens.go), and a new pair is
 // on disk before its first use. A session that the server ended costs a few requests;
 // then the link waits for a person.
-
+//
 // # Rooms
 //
 // A room that is not a direct one is a contact, with its topic and the number of

@@ -45,6 +45,7 @@ type linkAdd struct {
 func (linkAdd) Help() string {
 	var b strings.Builder
 	b.WriteString("The link is kept also when it does not come up; the exit code is 75 then. Linking again replaces the log-in data. " +
+		"When the network wants you to sign in on a page, the command says where and waits. " +
 		"A secret can be given as --KEY-stdin, one line each, in the order of the flags.\n")
 	nets, shared := networks(slog.New(slog.DiscardHandler), nil)
 	for _, name := range shared {
@@ -88,6 +89,10 @@ func (c linkAdd) Run(e *env) error {
 
 // linkResult tells how a link is. One that is not up is kept and tried again.
 func (e *env) linkResult(cl *control.Client, l control.Link) error {
+	l, err := e.attend(cl, l)
+	if err != nil {
+		return err
+	}
 	text := fmt.Sprintf("%s is linked to %s.", cmp.Or(l.Account, "The box"), l.Network)
 	switch {
 	case !cl.Running():
@@ -300,6 +305,9 @@ func (linkTest) Help() string {
 func (c linkTest) Run(e *env) error {
 	return e.with(mustBe, func(cl *control.Client) error {
 		l, err := cl.TestLink(e.ctx, c.Handle, c.Network, c.Wait)
+		if err == nil {
+			l, err = e.attend(cl, l)
+		}
 		if err != nil {
 			return err
 		}
