@@ -29,6 +29,7 @@ func Words(list string) []string {
 // Prompt is a question to the user that a network needs answered.
 type Prompt struct {
 	Text string
+	Link string // the page in Text that is to be opened for an answer, "" none
 	Field
 	Until time.Time
 }

@@ -40,6 +40,10 @@ func (e *entrance) byDevice(ctx context.Context) error {
 		return errNoOAuth
 	}
 	in, err := e.invited(ctx, a)
+	if st := status(err); st >= 400 && st < 500 && !passing(err) {
+		e.log.Info("the OAuth server does not let this box sign in by a code", "why", words(err))
+		return errNoOAuth
+	}
 	if err != nil {
 		return err
 	}
@@ -105,6 +109,7 @@ func (e *entrance) awaitPerson(ctx context.Context, a *authority, in invitation)
 		_, err := e.s.login.Host.Ask(ctx, e.s.login.User, im.Prompt{
 			Text: fmt.Sprintf("To let this box into the Matrix account %s, open %s in a browser, on a telephone for example, sign in there and confirm the code %s. "+
 				"Only do so if you are linking this box now.", e.s.login.Fields["user"], page, in.Code),
+			Link:  page,
 			Field: im.Field{Key: "device-code", Label: "Give it up", Choices: []string{"stop"}},
 		})
 		if err == nil {
@@ -170,6 +175,7 @@ func (e *entrance) bySingleSignOn(ctx context.Context) error {
 			Text: fmt.Sprintf("%sTo let this box into the Matrix account %s, open %s in a browser and sign in there. "+
 				"The browser then says that it can't show a page at localhost: that is right. Copy the whole address of that page and give it here, within two minutes.",
 				how, e.s.login.Fields["user"], page),
+			Link:  page,
 			Field: im.Field{Key: "login-token", Label: "Address after the sign-in", Help: "it has loginToken= in it", Secret: true},
 			Until: time.Now().Add(signOnWait),
 		})

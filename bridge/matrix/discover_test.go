@@ -76,7 +76,7 @@ func FuzzSignIn(f *testing.F) {
 		if a, err := readAuthority(b, false); err == nil && !strings.HasPrefix(strings.ToLower(a.Token), "https://") {
 			t.Errorf("tokens would go to %q", a.Token)
 		}
-		if in, err := readInvitation(b); err == nil && (in.Device == "" || in.Page == "" || in.Interval <= 0 || in.Seconds <= 0) {
+		if in, err := readInvitation(b); err == nil && (in.Device == "" || in.Page == "" || strings.ContainsAny(in.Code, "\r\n") || in.Interval <= 0 || in.Seconds <= 0) {
 			t.Errorf("%+v", in)
 		}
 		if p, err := readPair(b); err == nil && (p.access == "" || p.lasts < 0) {

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"maunium.net/go/mautrix"
+
+	"nudge/bridge/im"
 )
 
 // maxAnswer bounds the answers of sign-in requests, which are small.
@@ -124,8 +126,8 @@ type invitation struct {
 // readInvitation reads the answer of the device authorization endpoint.
 func readInvitation(body []byte) (invitation, error) {
 	var in invitation
-	if json.Unmarshal(body, &in) != nil || in.Device == "" || in.Code == "" {
-		return in, errors.New("the OAuth server gave no code")
+	if json.Unmarshal(body, &in) != nil || in.Device == "" || in.Code == "" || len(in.Code) > 64 || im.OneLine(in.Code) != in.Code {
+		return in, errors.New("the OAuth server gave no code that could be shown")
 	}
 	for _, at := range []string{in.Page, in.WithCode} {
 		u, err := url.Parse(at)

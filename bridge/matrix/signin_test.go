@@ -150,6 +150,39 @@ func TestSingleSignOn(t *testing.T) {
 	lostBy(t, err, im.Credentials, "did not work")
 }
 
+// TestClosedOAuth: an OAuth server that takes no new programs leaves single sign-on.
+func TestClosedOAuth(t *testing.T) {
+	w := newAuthWorld(t)
+	w.auth.Closed = true
+	w.host.answer = func(im.Prompt) string { return ssoToken }
+	l := w.connect()
+	w.mustSend(l, "m1", "hello")
+	if w.auth.Seen("register") != 1 || w.auth.Seen("device") != 0 {
+		t.Errorf("%d registrations", w.auth.Seen("register"))
+	}
+}
+
+// TestServerAwayWhileRenewing: a sign-in server that stumbles costs nothing but time.
+func TestServerAwayWhileRenewing(t *testing.T) {
+	w := newAuthWorld(t)
+	w.admits(w.alice)
+	l := w.connect()
+	device := strings.Join(w.auth.Devices(), " ")
+	l.Close()
+	w.fail(fault{method: "POST", path: "/auth/token", times: 2, status: 502, body: "<html>"})
+	w.auth.Expire()
+	w.host = w.host.copy()
+	for range 2 {
+		_, err := w.net.Connect(t.Context(), im.Login{User: account, Fields: w.form, Host: w.host})
+		lostBy(t, err, im.Retry, "tries again by itself")
+	}
+	l = w.connect()
+	w.mustSend(l, "m1", "hello")
+	if now := strings.Join(w.auth.Devices(), " "); now != device || w.auth.Seen("device") != 1 {
+		t.Errorf("devices %q after %q, %d codes", now, device, w.auth.Seen("device"))
+	}
+}
+
 func TestLoginToken(t *testing.T) {
 	for pasted, want := range map[string]string{
 		"abc": "abc", " abc\n": "abc", "http://localhost/nudge?loginToken=a%2Bc": "a+c",
@@ -167,7 +200,7 @@ func TestLoginToken(t *testing.T) {
 func TestRevoked(t *testing.T) {
 	w := newAuthWorld(t)
 	w.encrypt()
-	p := w.admits(w.alice)
+	w.admits(w.alice)
 	l := w.connect()
 	device := l.(*link).cli.DeviceID
 	w.auth.End(false)
@@ -181,7 +214,7 @@ func TestRevoked(t *testing.T) {
 	w.keys[id.UserID(w.alice)] = nil
 	w.mu.Unlock()
 	w.host = w.host.copy()
-	p = w.admits(w.alice)
+	p := w.admits(w.alice)
 	l = w.connect()
 	if l.(*link).cli.DeviceID == device || l.(*link).olm == nil || len(p.texts()) != 1 {
 		t.Errorf("device %s after %s, asked %d times", l.(*link).cli.DeviceID, device, len(p.texts()))

@@ -50,8 +50,12 @@ type pair struct {
 // but not more than a quarter of its life.
 const earlier = time.Minute
 
-// renewAtMost bounds one try to renew.
-const renewAtMost = 30 * time.Second
+// renewAtMost bounds one try to renew; after one that failed, and that may succeed
+// later, the token is used as long as it is good, and again passes before the next.
+const (
+	renewAtMost = 30 * time.Second
+	again       = 10 * time.Second
+)
 
 func newTokens(next http.RoundTripper, log *slog.Logger, s *session) *tokens {
 	t := &tokens{next: next, log: log, turn: make(chan struct{}, 1), s: s}
@@ -109,9 +113,9 @@ func (t *tokens) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !renewed || r.Body != nil && r.GetBody == nil {
 		return resp, nil // what was streamed can't be repeated
 	}
-	again := r.Clone(r.Context())
+	repeated := r.Clone(r.Context())
 	if r.GetBody != nil {
-		if again.Body, err = r.GetBody(); err != nil {
+		if repeated.Body, err = r.GetBody(); err != nil {
 			return resp, nil
 		}
 	}
@@ -119,7 +123,7 @@ func (t *tokens) RoundTrip(r *http.Request) (*http.Response, error) {
 	t.mu.Lock()
 	token = t.token
 	t.mu.Unlock()
-	if resp, err = t.send(again, token); err == nil {
+	if resp, err = t.send(repeated, token); err == nil {
 		t.refused(resp, token)
 	}
 	return resp, err
@@ -211,6 +215,9 @@ func (t *tokens) renewed(ctx context.Context, old string, refused bool) (bool, e
 	}
 	if err != nil {
 		t.log.Info("the access token is not renewed yet", "err", words(err))
+		t.mu.Lock()
+		t.due = time.Now().Add(again)
+		t.mu.Unlock()
 		return false, err
 	}
 	return true, nil

@@ -2,10 +2,13 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"os"
 	"strings"
 	"time"
 
 	"nudge/cmd/nudge/control"
+	"nudge/cmd/nudge/qr"
 )
 
 // attend shows what a link asks while it connects, and waits until it is up or has
@@ -54,6 +57,9 @@ const settle = 30 * time.Second
 func (e *env) put(cl *control.Client, l control.Link) error {
 	q := l.Question
 	fmt.Fprintf(e.stdout, "%s\n\n", q.Text)
+	if code, err := qr.Draw(q.Link); err == nil && q.Link != "" && onScreen(e.stdout) {
+		fmt.Fprintln(e.stdout, code)
+	}
 	if len(q.Input.Choices) > 0 {
 		_, err := fmt.Fprintf(e.stdout, "This waits; in another terminal, nudge link answer %s %s %s answers.\n", l.Account, l.Network, strings.Join(q.Input.Choices, "|"))
 		return err
@@ -64,5 +70,15 @@ func (e *env) put(cl *control.Client, l control.Link) error {
 		_, err := fmt.Fprintf(e.stdout, "\nThis waits; in another terminal, nudge link answer %s %s answers.\n", l.Account, l.Network)
 		return err
 	}
-	return cl.AnswerLink(e.ctx, control.LinkAnswer{Account: l.Account, Network: l.Network, Answer: text})
+	return cl.AnswerLink(e.ctx, control.LinkAnswer{Account: l.Account, Network: l.Network, ID: q.ID, Answer: text})
+}
+
+// onScreen tells whether a person sees what is written, as a telephone's camera can.
+func onScreen(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	about, err := f.Stat()
+	return err == nil && about.Mode()&os.ModeCharDevice != 0
 }

@@ -49,6 +49,7 @@ cmd/nudge/web             cmd/nudge/control cmd/nudge/web/*
 cmd/nudge/web/template    –
 cmd/nudge/web/kit         –
 cmd/nudge/web/media       –
+cmd/nudge/qr              –
 cmd/nudge/e2e/msnclient   –
 cmd/nudge/e2e/board       –
 cmd/nudge/e2e/textbrowser –

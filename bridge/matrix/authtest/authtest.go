@@ -26,6 +26,7 @@ import (
 type Server struct {
 	Lifetime time.Duration // of access tokens, 0: they last; set it before use
 	Password bool          // no OAuth: only /refresh, for pairs made with Open
+	Closed   bool          // nobody may register
 
 	mu       sync.Mutex
 	bell     chan struct{} // closed when an invitation is made
@@ -111,7 +112,7 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) {
 	}
 	json.NewDecoder(r.Body).Decode(&c)
 	u, err := url.Parse(c.URI)
-	if err != nil || u.Scheme != "https" || !strings.Contains(u.Host, ".") || c.Auth != "none" ||
+	if s.Closed || err != nil || u.Scheme != "https" || !strings.Contains(u.Host, ".") || c.Auth != "none" ||
 		!slices.Contains(c.Grants, deviceGrant) || !slices.Contains(c.Grants, "refresh_token") {
 		refuse(w, 400, "invalid_client_metadata")
 		return
@@ -325,6 +326,15 @@ func (s *Server) End(soft bool) {
 	defer s.mu.Unlock()
 	for _, o := range s.sessions {
 		o.over, o.soft = true, soft
+	}
+}
+
+// Expire makes every access token of now void, while the sessions go on.
+func (s *Server) Expire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, o := range s.sessions {
+		o.pairs[len(o.pairs)-1].ends = time.Unix(1, 0)
 	}
 }
 

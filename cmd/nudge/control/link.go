@@ -47,6 +47,7 @@ type Link struct {
 type Question struct {
 	ID    string     `json:"id"`
 	Text  string     `json:"text"`
+	Link  string     `json:"link,omitempty"` // the page in Text that is to be opened
 	Input Field      `json:"input"`
 	Until *time.Time `json:"until,omitempty"` // then it is given up
 }
@@ -220,7 +221,7 @@ func (b *Box) link(l bridge.LinkInfo) Link {
 		out.Since = &since
 	}
 	if q := l.Question; q.Text != "" {
-		out.Question = &Question{ID: l.Asked, Text: q.Text, Input: Field(q.Field)}
+		out.Question = &Question{ID: l.Asked, Text: q.Text, Link: q.Link, Input: Field(q.Field)}
 		if !q.Until.IsZero() {
 			until := b.Hub.In(q.Until)
 			out.Question.Until = &until
