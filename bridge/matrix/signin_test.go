@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/id"
 
 	"nudge/bridge/im"
@@ -180,6 +184,64 @@ func TestServerAwayWhileRenewing(t *testing.T) {
 	w.mustSend(l, "m1", "hello")
 	if now := strings.Join(w.auth.Devices(), " "); now != device || w.auth.Seen("device") != 1 {
 		t.Errorf("devices %q after %q, %d codes", now, device, w.auth.Seen("device"))
+	}
+}
+
+// TestLostAnswer: the server gave a new pair and the answer was lost; the old refresh
+// token is good once more.
+func TestLostAnswer(t *testing.T) {
+	w := newAuthWorld(t)
+	w.admits(w.alice)
+	l := w.connect()
+	w.auth.Expire()
+	w.fail(fault{method: "POST", path: "/auth/token", times: 1, after: true, cut: true})
+	seen := w.auth.Seen("token")
+	w.mustSend(l, "m1", "hello")
+	if n := w.auth.Seen("token") - seen; n != 2 || w.auth.Seen("device") != 1 {
+		t.Errorf("%d renewals, %d codes", n, w.auth.Seen("device"))
+	}
+}
+
+// TestPairTheServerLost: the newest refresh token on disk is nobody's, because the
+// server lost it; the one before gives another pair. When both are good for nothing
+// it is over, after one try each.
+func TestPairTheServerLost(t *testing.T) {
+	for _, good := range []string{"before", "neither"} {
+		w := newWorld(t)
+		s, err := loadSession(t.Context(), im.Login{User: account, Fields: w.form, Host: w.host})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Token, s.Renewal = "stale", renewal{Refresh: "newest", Before: "before"}
+		held := newTokens(http.DefaultTransport, slog.New(slog.DiscardHandler), s)
+		var tried []string
+		held.renew = func(_ context.Context, r renewal) (pair, error) {
+			if tried = append(tried, r.Refresh); r.Refresh == good {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				w.users[id.UserID(w.alice)].tokens["fresh"] = "D"
+				return pair{access: "fresh", refresh: "next"}, nil
+			}
+			return pair{}, mautrix.HTTPError{Response: &http.Response{StatusCode: 400}, RespError: &mautrix.RespError{ErrCode: "invalid_grant"}}
+		}
+		for range 3 {
+			r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, w.http.URL+"/_matrix/client/v3/account/whoami", nil)
+			r.Header.Set("Authorization", "Bearer any")
+			resp, err := held.RoundTrip(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if ok := resp.StatusCode == 200; ok != (good == "before") {
+				t.Errorf("%s is good: status %d", good, resp.StatusCode)
+			}
+		}
+		if !slices.Equal(tried, []string{"newest", "before"}) {
+			t.Errorf("%s is good: tried %q", good, tried)
+		}
+		if again, err := loadSession(t.Context(), s.login); err != nil || good == "before" && (again.Token != "fresh" || again.Renewal.Refresh != "next" || again.Renewal.Before != "before") {
+			t.Errorf("on disk: %+v %v", again, err)
+		}
 	}
 }
 
