@@ -18,22 +18,24 @@ import (
 	"nudge/cmd/nudge/e2e/msnclient"
 )
 
-// paces says how dense a burst is: so many messages each way, one every pace, so
-// that at any moment some are under way. Prosody takes hundreds a second,
-// Dendrite some 30 on a shared core.
-var paces = map[string]struct {
-	burst int
-	pace  time.Duration
+// theatres are where chaos is made: by way of an own account on a server, or of the
+// server's component. Each says how dense a burst is: so many messages each way, one
+// every pace, so that at any moment some are under way. Prosody takes hundreds a
+// second, Dendrite some 30 on a shared core. The blow falls a random moment up to
+// blowWithin after calm: at a component only when the receipts for the first have
+// come, within the second that it takes until messages are on disk.
+var theatres = map[string]struct {
+	server     string
+	burst      int
+	pace, calm time.Duration
 }{
-	"prosody":  {120, 4 * time.Millisecond},
-	"dendrite": {40, 40 * time.Millisecond},
+	"prosody":            {"prosody", 120, 4 * time.Millisecond, 200 * time.Millisecond},
+	"dendrite":           {"dendrite", 40, 40 * time.Millisecond, 200 * time.Millisecond},
+	"prosody component":  {"prosody", 120, 15 * time.Millisecond, 1200 * time.Millisecond},
+	"ejabberd component": {"ejabberd", 120, 15 * time.Millisecond, 1200 * time.Millisecond},
 }
 
-// The blow falls a random moment up to blowWithin after blowAfter.
-const (
-	blowAfter  = 200 * time.Millisecond
-	blowWithin = 200 * time.Millisecond
-)
+const blowWithin = 200 * time.Millisecond
 
 // fresh is after how many rounds new people take over: a server that reads its
 // whole archive for every page gets too slow to be tested (XMPP-DELIVERY.md §4).
@@ -61,23 +63,28 @@ func TestChaos(t *testing.T) {
 	for _, test := range []struct {
 		kind, mode string
 		blow       func(*chaos) error
-		ours       bool // the crash is the box's: a message may go out twice
+		again      func(*chaos, int) bool // a message from the client may arrive twice
 	}{
-		{"prosody", "box killed", (*chaos).killBox, true},
-		{"prosody", "server restarted", (*chaos).restartServer, false},
-		{"prosody", "connection cut", (*chaos).cutConnection, false},
-		{"prosody", "client killed", (*chaos).killClient, false},
-		{"dendrite", "box killed", (*chaos).killBox, true},
-		{"dendrite", "server restarted", (*chaos).restartServer, false},
-		{"dendrite", "connection cut", (*chaos).cutConnection, false},
-		{"dendrite", "client killed", (*chaos).killClient, false},
+		{"prosody", "box killed", (*chaos).killBox, (*chaos).unwritten},
+		{"prosody", "server restarted", (*chaos).restartServer, nil},
+		{"prosody", "connection cut", (*chaos).cutConnection, nil},
+		{"prosody", "client killed", (*chaos).killClient, nil},
+		{"dendrite", "box killed", (*chaos).killBox, (*chaos).unwritten},
+		{"dendrite", "server restarted", (*chaos).restartServer, (*chaos).denied},
+		{"dendrite", "connection cut", (*chaos).cutConnection, (*chaos).denied},
+		{"dendrite", "client killed", (*chaos).killClient, (*chaos).denied},
+		{"prosody component", "box killed", (*chaos).killBox, (*chaos).unwritten},
+		{"prosody component", "server restarted", (*chaos).restartServer, (*chaos).unanswered},
+		{"prosody component", "connection cut", (*chaos).cutConnection, (*chaos).unanswered},
+		{"prosody component", "client killed", (*chaos).killClient, nil},
+		{"ejabberd component", "box killed", (*chaos).killBox, (*chaos).unwritten},
 	} {
 		t.Run(test.kind+"/"+test.mode, func(t *testing.T) {
 			end2end(t)
 			hit := 0
 			for first := 0; first < rounds; first += fresh {
 				t.Run(fmt.Sprint("from ", first), func(t *testing.T) {
-					c := newChaos(t, test.kind, test.ours)
+					c := newChaos(t, test.kind, test.again)
 					for range min(fresh, rounds-first) {
 						c.round(test.blow)
 					}
@@ -95,18 +102,19 @@ func TestChaos(t *testing.T) {
 // chaos is one run.
 type chaos struct {
 	*scene
-	t    *testing.T
-	via  *proxy
-	size int // messages of a burst each way
-	pace time.Duration
-	seed uint64
-	rand *rand.Rand
-	ours bool
+	t     *testing.T
+	via   *proxy
+	kind  string // of theatre
+	size  int    // messages of a burst each way
+	pace  time.Duration
+	seed  uint64
+	rand  *rand.Rand
+	again func(*chaos, int) bool // nil: nothing may
 
 	rounds, hit int // rounds, and those with something under way at the blow
 	in          int // numbers given to what bob says
 	heard       []heard
-	blows       []time.Time
+	blows       []blow
 	killed      time.Time    // when the client was, in this round
 	forgotten   map[int]bool // what the server took and lost
 
@@ -114,8 +122,11 @@ type chaos struct {
 	out    int        // numbers given to what the client says
 	ids    map[string]int
 	posted map[int]time.Time
-	acked  map[int]bool
+	acked  map[int]time.Time
 }
+
+// blow is when something broke, and when it was whole again.
+type blow struct{ at, over time.Time }
 
 // heard is one numbered message that a session of the client was given.
 type heard struct {
@@ -135,17 +146,27 @@ func number(text, direction string) (int, bool) {
 	return n, err == nil
 }
 
-func newChaos(t *testing.T, kind string, ours bool) *chaos {
+func newChaos(t *testing.T, kind string, again func(*chaos, int) bool) *chaos {
 	t.Helper()
-	s := ownServer(t, kind, true)
+	place := theatres[kind]
+	s := ownServer(t, place.server, true)
 	c := &chaos{
-		t: t, seed: rand.Uint64(), ours: ours, via: newProxy(t, s.Addr()), size: paces[kind].burst, pace: paces[kind].pace,
-		posted: map[int]time.Time{}, acked: map[int]bool{}, forgotten: map[int]bool{},
+		t: t, seed: rand.Uint64(), again: again, kind: kind, size: place.burst, pace: place.pace,
+		posted: map[int]time.Time{}, acked: map[int]time.Time{}, forgotten: map[int]bool{},
 	}
 	c.rand = rand.New(rand.NewPCG(c.seed, 0))
-	c.scene = &scene{version: msnclient.MSNP8, server: s}
-	c.me, c.bob = friends(t, s, false)
-	c.house(t, c.via.Addr)
+	if kind == place.server {
+		c.via = newProxy(t, s.Addr())
+		c.scene = &scene{version: msnclient.MSNP8, server: s}
+		c.me, c.bob = friends(t, s, false)
+		c.house(t, c.via.Addr)
+	} else {
+		c.via = newProxy(t, loopback(s.settings.Component))
+		c.scene = newComponentScene(t, s, msnclient.MSNP8, c.via.Addr)
+		c.stepAcquaint(t)
+		c.client.Close()
+		c.bob = visitor{c.bob.(*xmppPeer)}
+	}
 	t.Logf("seed %d", c.seed)
 	c.enter()
 	return c
@@ -215,14 +236,16 @@ func (c *chaos) settle() {
 	for _, e := range c.client.Log.Since(0) {
 		if e.Chat != nil && e.Cmd == "ACK" && len(e.Args) > 0 {
 			if n, ok := c.ids[e.Args[0]]; ok {
-				c.acked[n] = true
+				if _, known := c.acked[n]; !known {
+					c.acked[n] = e.At
+				}
 			}
 		}
 	}
 }
 
 // round is one burst with a blow inside, and the recovery from it.
-func (c *chaos) round(blow func(*chaos) error) {
+func (c *chaos) round(strike func(*chaos) error) {
 	c.t.Helper()
 	c.rounds++
 	c.shake()
@@ -230,13 +253,14 @@ func (c *chaos) round(blow func(*chaos) error) {
 	var wg sync.WaitGroup
 	wg.Go(c.burstIn)
 	wg.Go(func() { c.burstOut(chat) })
-	time.Sleep(blowAfter + time.Duration(c.rand.Int64N(int64(blowWithin))))
+	time.Sleep(theatres[c.kind].calm + time.Duration(c.rand.Int64N(int64(blowWithin))))
 	if c.awaitUnderWay() {
 		c.hit++
 	}
-	c.blows = append(c.blows, time.Now())
-	check(c.t, blow(c))
+	at := time.Now()
+	check(c.t, strike(c))
 	wg.Wait()
+	c.blows = append(c.blows, blow{at, time.Now()})
 	c.in += c.size
 	if c.rand.IntN(2) == 0 {
 		c.calm()
@@ -339,7 +363,7 @@ func (c *chaos) underWay() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, n := range c.ids {
-		if !c.acked[n] {
+		if c.acked[n].IsZero() {
 			return true
 		}
 	}
@@ -446,12 +470,7 @@ func (c *chaos) judge() {
 				archive = append(archive, heard{n: n})
 			}
 		}
-		out = count(acked, archive, func(first, _ heard) bool {
-			return c.denied(first.n) || c.ours && slices.ContainsFunc(c.blows, func(blow time.Time) bool {
-				since := blow.Sub(c.posted[first.n])
-				return since > -c.pace && since < unproved
-			})
-		})
+		out = count(acked, archive, func(first, _ heard) bool { return c.again != nil && c.again(c, first.n) })
 		if len(out.lost) > 0 {
 			return errors.New("not yet complete")
 		}
@@ -471,6 +490,9 @@ func (c *chaos) judge() {
 	if len(c.forgotten) > 0 {
 		c.t.Logf("the server took and lost: %v", slices.Sorted(maps.Keys(c.forgotten)))
 	}
+	if v, ok := c.bob.(visitor); ok {
+		v.sameNames(c.t)
+	}
 	c.t.Logf("to the client: %v", in)
 	c.t.Logf("from the client: %v", out)
 	for _, d := range []tally{in, out} {
@@ -480,10 +502,19 @@ func (c *chaos) judge() {
 	}
 }
 
-// denied tells whether the server answered to a message with an internal error,
-// and so must not have it; that it takes it up again much later, perhaps only
-// after the next restart, and has forgotten the transaction id by which it would
-// know that it came again, is nothing that a client can help.
+// unwritten tells whether a message was handed on so shortly before a crash of the box
+// that it need not be on disk that it was, and may go out again (DESIGN.md §3).
+func (c *chaos) unwritten(n int) bool {
+	return c.denied(n) || slices.ContainsFunc(c.blows, func(b blow) bool {
+		since := b.at.Sub(c.posted[n])
+		return since > -c.pace && since < unproved
+	})
+}
+
+// denied tells whether Dendrite answered to a message with an internal error, and so
+// must not have it; that it takes it up again much later, perhaps only after the next
+// restart, and has forgotten the transaction id by which it would know that it came
+// again, is nothing that a client can help.
 func (c *chaos) denied(n int) bool {
 	return c.server.Kind == "dendrite" && c.via.Took(fmt.Sprintf(`"out %d"`, n), http.StatusInternalServerError)
 }

@@ -1,12 +1,9 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"testing"
-	"time"
 
 	"nudge/cmd/nudge/e2e/msnclient"
 )
@@ -21,7 +18,7 @@ func TestComponent(t *testing.T) {
 	}{{"prosody", msnclient.MSNP8}, {"ejabberd", msnclient.MSNP8}, {"prosody", msnclient.MSNP2}, {"prosody", msnclient.MSNP12}} {
 		t.Run(c.kind+"/"+c.version.Name, func(t *testing.T) {
 			end2end(t)
-			sc := newComponentScene(t, ownServer(t, c.kind, true), c.version)
+			sc := newComponentScene(t, ownServer(t, c.kind, true), c.version, "")
 			for _, step := range []struct {
 				name string
 				run  func(*scene, *testing.T)
@@ -48,13 +45,17 @@ func TestComponent(t *testing.T) {
 }
 
 // newComponentScene makes a box that is the server's component, and bob, who knows
-// the account's address there.
-func newComponentScene(t *testing.T, s *server, v msnclient.Version) *scene {
+// the account's address there. via is where the box finds the server, "" for the
+// server itself.
+func newComponentScene(t *testing.T, s *server, v msnclient.Version, via string) *scene {
+	if via == "" {
+		via = loopback(s.settings.Component)
+	}
 	sc := &scene{test: t, server: s, version: v}
 	sc.box = newBox(t)
 	sc.box.AddUser(t, aliceHandle, v)
 	domain := "msn." + s.Domain
-	sc.box.cli(t, "gateway", "add", "xmpp", "--jid", domain, "--server", loopback(s.settings.Component), "--secret", s.settings.Secret)
+	sc.box.cli(t, "gateway", "add", "xmpp", "--jid", domain, "--server", via, "--secret", s.settings.Secret)
 	sc.me = person{server: s, ID: strings.ReplaceAll(aliceHandle, "@", `\40`) + "@" + domain, Handle: aliceHandle}
 	bob := joinXMPP(t, newPerson(t, s, "bob"))
 	bob.friend = sc.me
@@ -89,27 +90,15 @@ func (sc *scene) stepAcquaint(t *testing.T) {
 	check(t, sc.sees(ctx, 0, bob.me, "NLN"))
 }
 
-// receipted says something as bob and waits until the box says that it has it.
-func (sc *scene) receipted(ctx context.Context, text string) error {
-	bob := sc.bob.(*xmppPeer)
-	mark := bob.Mark()
-	e, err := bob.try(ctx, op{"op": "msg", "to": bob.friend.ID, "body": text})
-	if err != nil {
-		return err
-	}
-	_, err = bob.find(ctx, mark, func(r peerEvent) bool { return r.Ev == "receipt" && r.ID == e.ID })
-	return err
-}
-
 func (sc *scene) stepReceipt(t *testing.T) {
-	check(t, sc.receipted(waiting(t, patience), "did you get this"))
+	check(t, visitor{sc.bob.(*xmppPeer)}.Say(waiting(t, patience), "did you get this"))
 }
 
 func (sc *scene) stepOfflineAtComponent(t *testing.T) {
 	ctx, mark := waiting(t, patience), sc.bob.Mark()
 	sc.client.Close()
 	check(t, sc.bob.Sees(ctx, mark, "offline"))
-	check(t, sc.receipted(ctx, "read this tomorrow"))
+	check(t, visitor{sc.bob.(*xmppPeer)}.Say(ctx, "read this tomorrow"))
 	check(t, sc.box.Kill())
 	check(t, sc.box.Start())
 	mark = sc.bob.Mark()
@@ -187,66 +176,4 @@ func (sc *scene) stepPart(t *testing.T) {
 	})
 	check(t, err)
 	sc.client.Close()
-}
-
-// TestComponentKilled kills the box in the middle of bursts: what it has given a
-// receipt for comes to the old client, in order. The servers keep nothing for a
-// component, so what has no receipt may be lost.
-func TestComponentKilled(t *testing.T) {
-	for _, kind := range []string{"prosody", "ejabberd"} {
-		t.Run(kind, func(t *testing.T) {
-			end2end(t)
-			const rounds, burst = 3, 60
-			sc := newComponentScene(t, ownServer(t, kind, true), msnclient.MSNP8)
-			sc.stepAcquaint(t)
-			bob := sc.bob.(*xmppPeer)
-			var shown []heard
-			gather := func(end time.Time) { // of the client's session
-				for _, e := range sc.client.Log.Since(0) {
-					if text, ok := e.Text(); ok {
-						if n, ok := number(text, "in"); ok {
-							shown = append(shown, heard{n, e.At, end})
-						}
-					}
-				}
-			}
-			for round := range rounds {
-				blow, killed := burst/3+rand.IntN(burst/3), time.Time{}
-				for i := range burst {
-					check(t, bob.Post(fmt.Sprintf("in %d", round*burst+i)))
-					time.Sleep(20 * time.Millisecond)
-					if i == blow {
-						killed = time.Now()
-						check(t, sc.box.Kill())
-						check(t, sc.box.Start())
-					}
-				}
-				end := fmt.Sprintf("round %d ends", round)
-				check(t, eventually(patience, func() error { return sc.receipted(waiting(t, patience/10), end) }))
-				gather(killed)
-				sc.again(t, "NLN")
-				_, err := sc.hears(waiting(t, patience), 0, bob.me, end)
-				check(t, err)
-			}
-			gather(time.Now().Add(time.Hour))
-			var proven []int
-			events, _ := bob.since(0)
-			texts := map[string]string{}
-			for _, e := range events {
-				switch e.Ev {
-				case "acked":
-					texts[e.ID] = e.Body
-				case "receipt":
-					if n, ok := number(texts[e.ID], "in"); ok {
-						proven = append(proven, n)
-					}
-				}
-			}
-			got := count(proven, shown, func(first, _ heard) bool { return first.end.Sub(first.at) < unproved })
-			t.Log(got)
-			if len(proven) < burst*rounds/6 || len(got.lost)+len(got.swapped)+len(got.doubled) > 0 {
-				t.Errorf("%d receipts: %v", len(proven), got)
-			}
-		})
-	}
 }

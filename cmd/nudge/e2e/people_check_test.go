@@ -66,7 +66,7 @@ func TestPeersOverRestarts(t *testing.T) {
 	for _, kind := range []string{"prosody", "dendrite"} {
 		t.Run(kind, func(t *testing.T) {
 			end2end(t)
-			burst, pace := paces[kind].burst, paces[kind].pace
+			burst, pace := theatres[kind].burst, theatres[kind].pace
 			s := ownServer(t, kind, true)
 			me, bob := friends(t, s, false)
 			alice := otherSide(t, me, bob)

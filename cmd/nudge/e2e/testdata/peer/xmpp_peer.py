@@ -104,7 +104,7 @@ class Peer(slixmpp.ClientXMPP):
             m["id"] = self.new_id()
             m.send()
             asyncio.ensure_future(self.confirm(m["id"], c["body"]))
-            return {"id": m["id"]}
+            return {"id": m["id"], "body": c["body"]}
         if op == "state":
             m = self.make_message(mto=to, mtype="chat")
             m["chat_state"] = c["state"]
