@@ -6,15 +6,13 @@ import (
 	"io"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"gosrc.io/xmpp/stanza"
 )
 
-// Limits on one stanza. A stanza with more bytes ends the stream (servers have
-// far lower limits); what is nested deeper or has more elements than a person's
-// chat needs is read and left out, so that no contact can end the stream with a
-// message that the archive would bring back at every sign-in.
+// Limits on one stanza. What has more bytes (see sieve), is nested deeper or has more
+// elements than a person's chat needs is read and left out, so that no contact can end
+// the stream with a message that the archive would bring back at every sign-in.
 const (
 	defaultMaxStanza = 2 << 20
 	maxDepth         = 24
@@ -28,43 +26,20 @@ var (
 	errNoStream = errors.New("this is not an XMPP server")
 )
 
-// budget reads at most left bytes until it is given more, and notes when
-// something came.
-type budget struct {
-	r    io.Reader
-	left int64
-	last *atomic.Int64 // unix nanoseconds
-}
-
-func (b *budget) Read(p []byte) (int, error) {
-	if b.left <= 0 {
-		return 0, errTooBig
-	}
-	n, err := b.r.Read(p[:min(int64(len(p)), b.left)])
-	b.left -= int64(n)
-	if n > 0 && b.last != nil {
-		b.last.Store(time.Now().UnixNano())
-	}
-	return n, err
-}
-
 // decoder reads one XML stream: its header, then top-level elements.
 type decoder struct {
-	in  *budget
-	max int64
+	in  *sieve
 	dec *xml.Decoder
 	id  string // of the stream
 }
 
 func newDecoder(r io.Reader, maxStanza int64, last *atomic.Int64) *decoder {
-	d := &decoder{in: &budget{r: r, last: last}, max: maxStanza}
-	d.dec = xml.NewDecoder(d.in)
-	return d
+	in := newSieve(r, maxStanza, last)
+	return &decoder{in: in, dec: xml.NewDecoder(in)}
 }
 
 // header reads the opening tag of the stream.
 func (d *decoder) header() error {
-	d.in.left = d.max
 	for {
 		t, err := d.dec.Token()
 		if err != nil {
@@ -85,17 +60,22 @@ func (d *decoder) header() error {
 }
 
 // next reads one complete top-level element as a tree: nothing inside it can
-// desynchronise the stream.
+// desynchronise the stream. Of one that was too big there is only the name: half of
+// what somebody said may say something else.
 func (d *decoder) next() (*stanza.Node, error) {
 	for {
-		d.in.left = d.max
+		d.in.cut = false
 		t, err := d.dec.Token()
 		if err != nil {
 			return nil, err
 		}
 		switch t := t.(type) {
 		case xml.StartElement:
-			return d.tree(t)
+			n, err := d.tree(t)
+			if err == nil && d.in.cut {
+				n = &stanza.Node{XMLName: n.XMLName}
+			}
+			return n, err
 		case xml.EndElement:
 			return nil, errEnd
 		case xml.CharData:
