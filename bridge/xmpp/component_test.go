@@ -352,32 +352,6 @@ func TestComponentInquiries(t *testing.T) {
 	})
 }
 
-// Nobody can end the component's stream, or speak for others on it.
-func TestComponentHostile(t *testing.T) {
-	host(t, im.Online, func(p *parlour) {
-		p.befriend()
-		deep := strings.Repeat("<a>", 5000) + strings.Repeat("</a>", 5000)
-		for _, x := range []string{
-			"<message from='bob@chat.test/pc' to='" + aliceThere + "'><x xmlns='urn:any'><message xmlns='jabber:component:accept'><body>evil</body></message></x></message>",
-			"<message from='bob@chat.test/pc' to='" + aliceThere + "'><x xmlns='urn:evil'><body>evil</body></x></message>",
-			"<message from='bob@chat.test/pc' to='" + aliceThere + "'>" + deep + "</message>",
-			"<message from='bob@chat.test/pc' to='" + aliceThere + "'><received xmlns='" + nsCarbons + "'><forwarded xmlns='" + nsForward + "'><message xmlns='jabber:client' from='carl@chat.test'><body>evil</body></message></forwarded></received></message>",
-			"<message from='bob@chat.test/pc' to='" + aliceThere + "'><result xmlns='" + nsMAM + "' id='1'><forwarded xmlns='" + nsForward + "'><message xmlns='jabber:client' from='carl@chat.test'><body>evil</body></message></forwarded></result></message>",
-			"<message to='" + aliceThere + "'><body>evil</body></message>", "<message from='bob@chat.test'><body>evil</body></message>",
-			"<message from='a b@@' to='" + aliceThere + "'><body>evil</body></message>", "<message from='bob@chat.test' to='alice@other.test'><body>evil</body></message>",
-			"<message from='bob@chat.test' to='msn.chat.test'><body>evil</body></message>",
-			"<presence/>", "<presence from='bob@chat.test' to='msn.chat.test' type='subscribe'/>", "<presence from='eve@chat.test/x' to='" + aliceThere + "'/>",
-			"<iq/>", "<iq type='get' from='bob@chat.test' to='" + aliceThere + "'/>", "<iq type='result' id='x' from='bob@chat.test' to='" + aliceThere + "'/>", "<what xmlns='urn:x'/>",
-		} {
-			p.srv.PushComponent(x)
-		}
-		p.bob.Send("<message type='chat' to='" + aliceThere + "'><body>still here</body></message>")
-		ev := p.events()
-		equal(t, "heard", said(ev), "[still here]")
-		equal(t, "presence", last(ev), -1)
-	})
-}
-
 // Who is no account any more leaves nothing behind.
 func TestComponentMovesOut(t *testing.T) {
 	host(t, im.Online, func(p *parlour) {

@@ -106,9 +106,13 @@ func call(fs []func()) {
 	}
 }
 
-// managed handles <r/> and <a/>.
+// managed handles <r/> and <a/>, of servers that were asked for them.
 func (s *Stream) managed(n *stanza.Node) error {
 	s.mu.Lock()
+	if !s.sm.on {
+		s.mu.Unlock()
+		return nil
+	}
 	var tell []func()
 	var broken error
 	switch n.XMLName.Local {
