@@ -24,13 +24,15 @@ type member struct {
 // newGuest is a contact of owner in a conversation with nobody shown yet.
 func newGuest(owner *account, c *contact) *guest {
 	g := &guest{owner: owner, c: c}
-	g.arrive(c.shownMembers())
+	g.arrive(owner.shownMembers(c))
 	return g
 }
 
-// shownMembers are the members of a room to show, nil when there are too many.
-func (c *contact) shownMembers() []im.Person {
-	if c.heard == nil || max(len(c.members), c.size) > im.Crowd {
+// shownMembers are the members of a room to show, nil when there are too many or the
+// account does not want to see them.
+func (a *account) shownMembers(c *contact) []im.Person {
+	p := a.port(c.Net)
+	if c.heard == nil || max(len(c.members), c.size) > im.Crowd || p != nil && p.rec.Settings[im.Joins] == "no" {
 		return nil
 	}
 	return c.members
@@ -114,7 +116,7 @@ func (c *chat) follow(g *guest) {
 	for _, p := range g.depart() {
 		c.tell(nil, im.Membership{Who: p})
 	}
-	for _, p := range g.arrive(g.c.shownMembers()) {
+	for _, p := range g.arrive(g.owner.shownMembers(g.c)) {
 		c.tell(nil, im.Membership{Who: p, Joined: true})
 	}
 }

@@ -224,3 +224,36 @@ func TestUnblockedElsewhere(t *testing.T) {
 		}
 	})
 }
+
+// TestRoomSettings: who does not want to see who is in a room is told with each message,
+// and hears of no reactions when those are off too; both until they are on again.
+func TestRoomSettings(t *testing.T) {
+	on(t, func(t *testing.T, b *box) {
+		set := func(value string) {
+			for _, key := range []string{im.Joins, im.Reactions} {
+				if err := b.SetLink(t.Context(), "alice@hotmail.com", "wire", key, value); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		liked := func(id string) im.Message {
+			m := saysInRoom(id, "bob", "👍")
+			m.Rel = im.Rel{Kind: im.React, To: "1"}
+			return m
+		}
+		_, _, k := enter(t, b)
+		k.take()
+		set("no")
+		b.in(im.Room{Conv: kitchen, Name: "Kitchen", Joined: []im.Person{inRoom("bob")}}, saysInRoom("1", "bob", "hello"), liked("2"))
+		evs := k.take()
+		if got := of[im.Message](evs); len(got) != 1 || got[0].Name != "bob" || got[0].From.ID != kitchen || got[0].Text != "hello" || len(moves(evs)) > 0 {
+			t.Errorf("quiet: %+v", evs)
+		}
+		set("yes")
+		b.in(im.Room{Conv: kitchen, Name: "Kitchen", Joined: []im.Person{inRoom("carol")}}, liked("3"))
+		evs = k.take()
+		if got := of[im.Message](evs); len(got) != 1 || got[0].Rel.Kind != im.React || !slices.Equal(moves(evs), []string{"+bob.kitchen@muc.test", "+carol.kitchen@muc.test"}) {
+			t.Errorf("not quiet any more: %+v, %q", evs, moves(evs))
+		}
+	})
+}

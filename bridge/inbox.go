@@ -179,7 +179,7 @@ func (p *port) takeMessage(a *account, m im.Message) (store.Entry, bool) {
 	with := im.Addr{Net: p.net, ID: m.Conv}
 	c := a.contacts.of(with)
 	switch {
-	case c != nil && c.on(BL):
+	case c != nil && c.on(BL), m.Rel.Kind == im.React && p.rec.Settings[im.Reactions] == "no":
 		return store.Entry{}, false
 	case m.Own:
 		if t := a.threads[with]; t != nil && t.seat != nil {
