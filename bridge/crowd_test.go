@@ -178,7 +178,7 @@ func TestQuietRoom(t *testing.T) {
 }
 
 // TestRoomCallsSeldom: a room opens one window a minute, and what came meanwhile the
-// next.
+// next. A client that has just signed on is called at once.
 func TestRoomCallsSeldom(t *testing.T) {
 	on(t, func(t *testing.T, b *box) {
 		s, seat, _ := enter(t, b, inRoom("bob"))
@@ -199,6 +199,15 @@ func TestRoomCallsSeldom(t *testing.T) {
 		rest()
 		if n := calls(); n != 1 {
 			t.Errorf("%d calls after a minute", n)
+		}
+		b.in(saysInRoom("3", "bob", "three"))
+		if n := calls(); n != 0 {
+			t.Errorf("%d calls within the next minute", n)
+		}
+		_, ns = b.signOn("alice@hotmail.com")
+		rest()
+		if n := calls(); n != 1 {
+			t.Errorf("%d calls for a client that has just come", n)
 		}
 	})
 }

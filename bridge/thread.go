@@ -243,6 +243,9 @@ func (t *thread) settle(p *parcel, ok bool) {
 // fetchWaiting reads the journal for a client that has just signed on. What
 // comes in meanwhile is queued behind it. The lock is held.
 func (a *account) fetchWaiting() {
+	for _, t := range a.threads {
+		t.rang = time.Time{} // the new client has not heard that
+	}
 	if a.waiting {
 		a.stale = true
 		return
