@@ -14,6 +14,7 @@ import (
 	"maunium.net/go/mautrix/id"
 
 	"nudge/bridge/im"
+	"nudge/bridge/matrix/olm"
 )
 
 // appName is how the box shows among an account's devices.
@@ -72,6 +73,12 @@ func (e *entrance) signIn(ctx context.Context) error {
 // signInAnew makes a new session of the device.
 func (e *entrance) signInAnew(ctx context.Context) error {
 	e.cli.AccessToken = ""
+	if e.s.Fresh { // now, and not when the session ended: the link of then may have written some more
+		if err := olm.Renounce(e.s.login.Host.KV(e.s.login.User)); err != nil {
+			return err
+		}
+		e.s.Fresh = false
+	}
 	fields := e.s.login.Fields
 	if fields["password"] != "" {
 		err := e.byPassword(ctx)

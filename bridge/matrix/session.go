@@ -11,7 +11,6 @@ import (
 	"maunium.net/go/mautrix/id"
 
 	"nudge/bridge/im"
-	"nudge/bridge/matrix/olm"
 )
 
 // sessionKey is where the session is kept in the link's KV.
@@ -30,7 +29,8 @@ type session struct {
 	Resealed   []byte      `json:"renewal,omitempty"`    // Renewal, sealed by the box
 	Issuer     string      `json:"issuer,omitempty"`     // OAuth server that knows this box as Client
 	Client     string      `json:"client,omitempty"`
-	Box        string      `json:"box"` // marks events this box wrote
+	Fresh      bool        `json:"fresh,omitempty"` // Device was never used: the keys on disk are another's
+	Box        string      `json:"box"`             // marks events this box wrote
 
 	login im.Login
 }
@@ -143,10 +143,7 @@ func (s *session) byHand() bool {
 func (s *session) end(ctx context.Context, soft bool) error {
 	s.Token, s.Renewal = "", renewal{}
 	if s.byHand() && !soft {
-		if err := olm.Renounce(s.login.Host.KV(s.login.User)); err != nil {
-			return err
-		}
-		s.Device = anyDevice()
+		s.Device, s.Fresh = anyDevice(), true
 	}
 	return s.save(ctx)
 }
