@@ -90,7 +90,7 @@ const small = "small"
 func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Security-Policy", "default-src 'none'; img-src 'self'; sandbox allow-downloads")
+	h.Set("Content-Security-Policy", "default-src 'none'; img-src 'self'")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "private, max-age=600")
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {

@@ -266,19 +266,20 @@ func (s *spool) show(ctx context.Context, k *kept) error {
 			return ctx.Err()
 		}
 		made, err := shrink(io.NewSectionReader(k.file, 0, k.size))
-		if err == nil {
-			err = s.take(int64(len(made.data)), s.space())
+		if err != nil {
+			k.shown.tried, k.shown.err = true, err
+			return err
 		}
-		if err == nil {
-			if _, err = k.file.WriteAt(made.data, k.size); err != nil {
-				s.give(int64(len(made.data)))
-			}
+		size := int64(len(made.data))
+		if err := s.take(size, s.space()); err != nil {
+			return err
 		}
-		k.shown.tried, k.shown.err = true, err
-		if err == nil {
-			k.shown.size = int64(len(made.data))
-			k.shown.kind, k.shown.w, k.shown.h = made.kind, made.w, made.h
+		if _, err := k.file.WriteAt(made.data, k.size); err != nil {
+			s.give(size)
+			return err
 		}
-		return err
+		k.shown.tried, k.shown.size = true, size
+		k.shown.kind, k.shown.w, k.shown.h = made.kind, made.w, made.h
+		return nil
 	})
 }
