@@ -91,9 +91,13 @@ func (l *link) began(e *evt) bool {
 		!known && e.Unsigned.ReplacesState == ""
 }
 
-// history does one GET /rooms/{room}/messages, newest first.
+// history does one GET /rooms/{room}/messages, newest first. Without from it begins
+// with the newest.
 func (l *link) history(ctx context.Context, r id.RoomID, from, to string, limit int, h *historyPage) error {
-	query := map[string]string{"dir": "b", "from": from, "limit": fmt.Sprint(limit), "filter": fmt.Sprintf(filterHistory, limit)}
+	query := map[string]string{"dir": "b", "limit": fmt.Sprint(limit), "filter": fmt.Sprintf(filterHistory, limit)}
+	if from != "" {
+		query["from"] = from
+	}
 	if to != "" {
 		query["to"] = to
 	}

@@ -190,6 +190,9 @@ func (l *link) ignore(ctx context.Context, u id.UserID, on bool) error {
 // back, with all that others keep in it. One change at a time: the server
 // knows only whole values.
 func (l *link) changeAccountData(ctx context.Context, kind string, change func(map[string]json.RawMessage) error) error {
+	if l.ghost {
+		return nil // it has no other devices that would read it
+	}
 	select {
 	case l.account <- struct{}{}:
 		defer func() { <-l.account }()

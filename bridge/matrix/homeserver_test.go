@@ -44,6 +44,7 @@ type homeserver struct {
 	seen    []request
 	keys    map[id.UserID]*hsKeys // nil: a server without encryption
 	mute    chan struct{}         // not nil: nothing is answered until it is closed
+	boxes   *hsService            // nil: a server without an application service
 	conns   map[net.Conn]bool
 	auth    *authtest.Server // nil: it makes tokens by itself, and they last
 
@@ -415,6 +416,9 @@ func (h *homeserver) route(w http.ResponseWriter, r *http.Request, body []byte) 
 			me, device = u, d
 		}
 	}
+	if h.boxes != nil && token == h.boxes.token {
+		me, device = h.boxes.speaks(r)
+	}
 	h.mu.Unlock()
 	soft := false
 	if h.auth != nil && me == "" {
@@ -474,6 +478,7 @@ func (h *homeserver) login(w http.ResponseWriter, body []byte) {
 func (h *homeserver) other(w http.ResponseWriter, r *http.Request, me id.UserID, device string, p []string, body []byte) {
 	switch {
 	case h.keys != nil && h.encryption(w, r, me, device, p, body):
+	case h.boxes != nil && h.boxes.answer(w, r, me, p, body):
 	case p[0] == "account" && p[1] == "whoami":
 		answer(w, map[string]string{"user_id": string(me), "device_id": device})
 	case p[0] == "join":
@@ -618,6 +623,9 @@ func (h *homeserver) messages(w http.ResponseWriter, r *http.Request, rm *hsRoom
 	q := r.URL.Query()
 	limit, _ := strconv.Atoi(q.Get("limit"))
 	from, to := position(q.Get("from")), position(q.Get("to"))
+	if q.Get("from") == "" {
+		from = h.pos
+	}
 	size := min(limit, 10) // smaller pages than asked for, as servers may
 	var filter struct{ Limit int }
 	if json.Unmarshal([]byte(q.Get("filter")), &filter); h.pagesByDepth && filter.Limit > 0 {

@@ -54,7 +54,9 @@ func (h *testHost) Accept(_ context.Context, b im.Batch, settled func(error)) er
 	}
 	close(h.bell)
 	h.bell = make(chan struct{})
-	go settled(nil)
+	if settled != nil {
+		go settled(nil)
+	}
 	return nil
 }
 

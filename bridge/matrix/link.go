@@ -36,6 +36,7 @@ type link struct {
 	news     string            // what happened to its keys at the start, for a person
 	resolved atomic.Bool       // what waited for keys was looked through
 	form     map[string]string // the log-in form
+	ghost    bool              // of an application service: no /sync, and no account data worth keeping
 
 	mem   *memory
 	track *tracker
@@ -65,6 +66,7 @@ type delivery struct {
 	mark   []byte
 	first  bool
 	read   []olm.Waiting // events of former responses that events resolve
+	fate   chan<- error  // nil, or with room for two: what Accept said, and what became of the batch
 }
 
 // errClosed is the cause of a link that Close ended.
@@ -216,6 +218,9 @@ func (l *link) poke() {
 // emit is the emitter: the one place that calls Inbox.Accept.
 func (l *link) emit(ctx context.Context) error {
 	var seen view
+	if l.ghost {
+		seen.contacts = map[string]im.Contact{} // no server has a list that could be whole
+	}
 	for {
 		var d delivery
 		select {
@@ -235,7 +240,13 @@ func (l *link) emit(ctx context.Context) error {
 			if l.settled(err); err == nil && len(d.read) > 0 {
 				l.olm.Done(d.read)
 			}
+			if d.fate != nil {
+				d.fate <- err
+			}
 		})
+		if d.fate != nil {
+			d.fate <- err
+		}
 		if err != nil && ctx.Err() == nil {
 			return fmt.Errorf("hand over events: %w", err)
 		}

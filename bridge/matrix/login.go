@@ -239,12 +239,16 @@ func (e *entrance) arrive(ctx context.Context) error {
 }
 
 // explain says what is wrong when an answer is none that a homeserver gives.
-func (e *entrance) explain(err error) error {
+func (e *entrance) explain(err error) error { return notMatrix(err, e.cli, e.doubt) }
+
+// notMatrix is explain without an entrance. doubt is what is odd about the address of
+// the homeserver.
+func notMatrix(err error, cli *mautrix.Client, doubt string) error {
 	var h mautrix.HTTPError
 	if st := status(err); errors.As(err, &h) && h.RespError == nil && (st == http.StatusNotFound || st == http.StatusOK || st == http.StatusMethodNotAllowed) {
-		text := fmt.Sprintf("There is no Matrix server at %s", e.cli.HomeserverURL)
-		if e.doubt != "" {
-			text += ", and " + e.doubt
+		text := fmt.Sprintf("There is no Matrix server at %s", cli.HomeserverURL)
+		if doubt != "" {
+			text += ", and " + doubt
 		}
 		return &im.Lost{Class: im.Credentials, Text: text + ". Correct the field homeserver."}
 	}

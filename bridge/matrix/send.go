@@ -34,7 +34,9 @@ func (l *link) send(ctx context.Context, m im.Message) error {
 	if encrypted, _ := l.mem.secrecy(r); encrypted && m.Rel.Kind == im.React && strings.ContainsFunc(m.Text, wordy) {
 		return im.ErrUnsupported // reactions go in clear, for servers to count: no place for words
 	}
-	l.track.pend(m.ID, m.Conv)
+	if !l.track.pend(m.ID, m.Conv) {
+		return nil
+	}
 	sent, err := l.put(ctx, r, m, to)
 	if err != nil {
 		return l.notSent(ctx, m.ID, r, err)
@@ -152,6 +154,9 @@ func (l *link) roomFor(ctx context.Context, m im.Message, to id.EventID) (id.Roo
 // when it is, else as the server said during this connection. Into an encrypted
 // room a device without keys must not write.
 func (l *link) mustKnow(ctx context.Context, r id.RoomID) error {
+	if l.ghost {
+		l.mem.doubt(r)
+	}
 	encrypted, known := l.mem.secrecy(r)
 	if !known {
 		err := l.retry(ctx, func() error {

@@ -58,11 +58,16 @@ func newTracker() *tracker {
 	return &tracker{pending: map[string]string{}, sent: map[string]id.EventID{}, where: map[id.EventID]place{}}
 }
 
-// pend notes that a message is being sent.
-func (t *tracker) pend(msg, conv string) {
+// pend notes that a message is being sent. It is false when that came back as an
+// event already: then the receipt is on its way.
+func (t *tracker) pend(msg, conv string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if _, back := t.sent[msg]; back {
+		return false
+	}
 	t.pending[msg] = conv
+	return true
 }
 
 // settle takes a message out of pending, for the one who gets ok.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -82,7 +83,7 @@ func TestAccountsWithoutABox(t *testing.T) {
 func TestGatewayWithoutABox(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new")
 	nudge(t, "", "gateway", "add", "--help").want(t, exitOK, "--secret", "--jid")
-	nudge(t, "", "--data", dir, "gateway", "add", "irc").want(t, exitFailed, "there are xmpp")
+	nudge(t, "", "--data", dir, "gateway", "add", "irc").want(t, exitFailed, "there are matrix, xmpp")
 	nudge(t, "", "--data", dir, "gateway", "add", "xmpp", "--jid", "msn.example.org").want(t, exitFailed, "--secret")
 	nudge(t, "s3cret\n", "--data", dir, "gateway", "add", "xmpp", "--jid", "msn.example.org", "--secret-stdin").want(t, exitOK, "connects when nudge runs")
 	r := nudge(t, "", "--data", dir, "gateway", "list").want(t, exitOK, "msn.example.org", "homeserver (default)")
@@ -97,6 +98,50 @@ func TestGatewayWithoutABox(t *testing.T) {
 	nudge(t, "", "--data", dir, "gateway", "remove", "xmpp").want(t, exitOK)
 	nudge(t, "", "--data", dir, "gateway", "remove", "xmpp").want(t, exitFailed, "no gateway to xmpp")
 	nudge(t, "", "--data", dir, "link", "remove", "", "xmpp").want(t, exitFailed, "no such account")
+}
+
+func TestRegistration(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new")
+	file := filepath.Join(t.TempDir(), "nudge.yaml")
+	add := func(more ...string) result {
+		return nudge(t, "", append([]string{"--data", dir, "gateway", "add", "matrix", "--homeserver", "http://localhost:8008", "--registration", file}, more...)...)
+	}
+	add().want(t, exitFailed, "--domain")
+	add("--domain", "example.org", "--listen", "127.0.0.1:9999").want(t, exitOK, "connects when nudge runs")
+	read := func(more ...string) (tokens []string) {
+		t.Helper()
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, part := range append(more, `sender_localpart: "msn_nudge"`, `regex: "^@msn_.*:example\\.org$"`, "exclusive: true", "receive_ephemeral: true", "de.sorunome.msc2409.push_ephemeral: true") {
+			if !strings.Contains(string(b), part) {
+				t.Errorf("the registration has no %s:\n%s", part, b)
+			}
+		}
+		for line := range strings.Lines(string(b)) {
+			if strings.Contains(line, "_token: ") {
+				tokens = append(tokens, line)
+			}
+		}
+		return tokens
+	}
+	tokens := read(`url: "http://127.0.0.1:9999"`)
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 || len(tokens) != 2 || tokens[0] == tokens[1] {
+		t.Errorf("%v %v %q", info, err, tokens)
+	}
+	add("--domain", "example.org", "--url", "http://box.lan:29331").want(t, exitOK)
+	if again := read(`url: "http://box.lan:29331"`); !slices.Equal(tokens, again) {
+		t.Errorf("the tokens were %q, now %q", tokens, again)
+	}
+	r := nudge(t, "", "--data", dir, "gateway", "list", "--json").want(t, exitOK, "example.org")
+	for _, token := range tokens {
+		if _, secret, _ := strings.Cut(strings.TrimSpace(token), " "); strings.Contains(r.out, strings.Trim(secret, `"`)) {
+			t.Error("a token is shown")
+		}
+	}
+	nudge(t, "", "--data", dir, "gateway", "set", "matrix", "accept_from", "anyone").want(t, exitOK)
+	nudge(t, "", "--data", dir, "gateway", "remove", "matrix").want(t, exitOK)
 }
 
 func TestImportLines(t *testing.T) {
@@ -235,7 +280,7 @@ func TestUsageAndHelp(t *testing.T) {
 	nudge(t, "", "--help").want(t, exitOK, "Usage: nudge <command> [flags]", defaultConfig, "Exit codes: 0 done")
 	nudge(t, "", "dance").want(t, exitUsage, "nudge --help")
 	nudge(t, "", "user", "add").want(t, exitUsage, "<handle>")
-	nudge(t, "", "--data", t.TempDir(), "gateway", "add", "matrix", "--url=x").want(t, exitFailed, "there are xmpp")
+	nudge(t, "", "--data", t.TempDir(), "gateway", "add", "irc", "--url=x").want(t, exitFailed, "there are matrix, xmpp")
 	nudge(t, "", "led", "test", "--data", t.TempDir()).want(t, exitFailed, "there is nothing to light: none: this board has no LED")
 	nudge(t, "", "led", "off", "--data", t.TempDir()).want(t, exitOK, "Dark: none")
 	nudge(t, "", "version").want(t, exitOK, "nudge ")

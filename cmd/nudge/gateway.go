@@ -1,9 +1,14 @@
 package main
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"nudge/cmd/nudge/control"
@@ -25,11 +30,14 @@ type gatewayAdd struct {
 // Help lists the forms of the networks.
 func (gatewayAdd) Help() string {
 	var b strings.Builder
-	b.WriteString("On xmpp the box is a component of your own server: every account has an address below the component's name, " +
+	b.WriteString("On xmpp the box is a component of your own server, on matrix an application service: every account has an address there, " +
 		"but for those with a link of their own. The gateway is kept also when it does not come up; the exit code is 75 then. " +
-		"Adding it again replaces the log-in data. A secret can be given as --KEY-stdin.\n")
+		"Adding it again replaces the log-in data. A secret can be given as --KEY-stdin.\n\n" +
+		"For matrix a registration file is written, with the tokens in it: to nudge-registration.yaml here, or where --registration says. " +
+		"Name it in the homeserver's configuration and restart that. When the file is there already its tokens stay.\n")
 	writeForms(&b, gateways(slog.New(slog.DiscardHandler)))
-	b.WriteString("\nExample:\n\n\tnudge gateway add xmpp --jid msn.example.org --server localhost:5347 --secret-stdin < secret.txt")
+	b.WriteString("\nExample:\n\n\tnudge gateway add xmpp --jid msn.example.org --server localhost:5347 --secret-stdin < secret.txt" +
+		"\n\tnudge gateway add matrix --homeserver http://localhost:8008 --domain example.org --registration /etc/matrix-synapse/nudge.yaml")
 	return b.String()
 }
 
@@ -38,6 +46,11 @@ func (c gatewayAdd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	if compose := register(c.Network); compose != nil {
+		if err := e.registration(compose, values); err != nil {
+			return err
+		}
+	}
 	return e.with(mayMake, func(cl *control.Client) error {
 		l, err := cl.AddGateway(e.ctx, control.NewLink{Network: c.Network, Values: values, Wait: c.Wait})
 		if err != nil {
@@ -45,6 +58,31 @@ func (c gatewayAdd) Run(e *env) error {
 		}
 		return e.linkResult(cl, l)
 	})
+}
+
+// defaultRegistration is where a registration is written.
+const defaultRegistration = "nudge-registration.yaml"
+
+// registration writes the file that a gateway's server has to be given.
+func (e *env) registration(compose func(map[string]string, []byte) ([]byte, error), values map[string]string) error {
+	file, err := filepath.Abs(cmp.Or(values["registration"], defaultRegistration))
+	if err != nil {
+		return err
+	}
+	delete(values, "registration")
+	old, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the registration can't be read: %w", err)
+	}
+	text, err := compose(values, old)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		return fmt.Errorf("the registration can't be written: %w; choose another place with --registration", err)
+	}
+	fmt.Fprintf(e.stderr, "The registration is in %s. The homeserver must be able to read it: name it in its configuration and restart it.\n", file)
+	return nil
 }
 
 type gatewayList struct{}
@@ -66,7 +104,7 @@ func (gatewayList) Run(e *env) error {
 				fmt.Fprintln(w, "There are no gateways. nudge gateway add --help shows how to make one.")
 			}
 			for _, g := range all {
-				fmt.Fprintf(w, "%s\t%s\t%s\n", g.Network, g.Fields["jid"], linkText(g))
+				fmt.Fprintf(w, "%s\t%s\t%s\n", g.Network, cmp.Or(g.Fields["jid"], g.Fields["domain"]), linkText(g))
 				for _, form := range forms {
 					if form.Name == g.Network {
 						writeSettings(w, form.Settings, g.Settings)

@@ -26,6 +26,17 @@ func networks(log *slog.Logger, b *control.Box) (all map[string]im.Network, shar
 // gateways names the networks that speak for all accounts at once.
 func gateways(log *slog.Logger) map[string]im.Network {
 	return map[string]im.Network{
-		"xmpp": xmpp.NewGateway(log),
+		"matrix": matrix.NewGateway(log),
+		"xmpp":   xmpp.NewGateway(log),
 	}
+}
+
+// register makes what a gateway's server has to be given as a file, nil when there
+// is no such thing. It adds to the values of the form what is in it; old is the
+// file of before, if there is one.
+func register(network string) func(values map[string]string, old []byte) ([]byte, error) {
+	if network == "matrix" {
+		return matrix.Register
+	}
+	return nil
 }
