@@ -26,7 +26,6 @@ type hsService struct {
 	pushed         int    // position up to which it was told
 	sent           int    // transactions that were answered with 200
 	held           bool   // push nothing
-	conns          []net.Conn
 
 	stop chan struct{}
 	wg   sync.WaitGroup

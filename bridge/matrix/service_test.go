@@ -439,25 +439,32 @@ func FuzzTransaction(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
+	w := newHall(f)
+	w.connect()
+	n := 0
 	f.Fuzz(func(t *testing.T, body []byte) {
-		w := newHall(t)
-		w.host.now = im.Presence{}
-		w.connect()
-		r := w.befriendNow()
-		body = bytes.ReplaceAll(body, []byte("!r:hs.test"), []byte(r))
-		if got := w.put("t1", testHSToken, string(body)); got != 200 && got != 400 {
-			t.Fatalf("%d for %q", got, body)
+		n++
+		room, last := fmt.Sprintf("!r%d:hs.test", n), fmt.Sprintf("!last%d:hs.test", n)
+		put := func(name, events string, want ...int) {
+			t.Helper()
+			if got := w.put(fmt.Sprint(name, n), testHSToken, events); !slices.Contains(want, got) {
+				t.Fatalf("%s: %d for %q", name, got, body)
+			}
 		}
-		if got := w.put("t2", testHSToken, `{"events":[`+said(r, w.bob, "$last", "afterwards")+`]}`); got != 200 {
-			t.Fatalf("%d after %q", got, body)
-		}
-		if bytes.Contains(body, []byte("m.room.member")) {
-			return // it may have ended what there was with bob
-		}
-		if got := once(w.host.all()); !slices.Contains(got, "afterwards") {
-			t.Fatalf("heard %q after %q", got, body)
+		put("join", `{"events":[`+enters(room)+","+enters(last)+`]}`, 200)
+		put("body", string(bytes.ReplaceAll(body, []byte("!r:hs.test"), []byte(room))), 200, 400)
+		text := fmt.Sprint("afterwards ", n)
+		put("last", `{"events":[`+said(id.RoomID(last), w.bob, "$"+text, text)+`]}`, 200)
+		if got := texts(w.host.all()); !slices.Contains(got, text) {
+			t.Fatalf("nothing was heard after %q", body)
 		}
 	})
+}
+
+// enters is alice's ghost joining a room.
+func enters(room string) string {
+	return fmt.Sprintf(`{"type":"m.room.member","room_id":%q,"sender":%[2]q,"state_key":%[2]q,"event_id":"$%[1]s","content":{"membership":"join"}}`,
+		room, ghostOf(aliceHandle, testDomain))
 }
 
 // befriendNow is friends without waiting for bob's request.

@@ -27,7 +27,7 @@ func TestAppService(t *testing.T) {
 				{"chat both ways", (*scene).stepChat},
 				{"read", (*scene).stepRead},
 				{"typing", (*scene).stepGhostTypes},
-				{"nudge", (*scene).stepNudge},
+				{"nudge", (*scene).stepGhostNudges},
 				{"status", (*scene).stepGhostStatus},
 				{"called by a contact", (*scene).stepCalled},
 				{"offline, and killed", (*scene).stepServiceKilled},
@@ -114,6 +114,17 @@ func (sc *scene) stepGhostTypes(t *testing.T) {
 	mark := sc.bob.Mark()
 	check(t, sc.chat(t).Typing())
 	check(t, sc.bob.SeesTyping(waiting(t, patience), mark))
+}
+
+// stepGhostNudges: a client that knows nudges sends one, another reads bob's.
+func (sc *scene) stepGhostNudges(t *testing.T) {
+	if !sc.version.Nudges() {
+		sc.stepNudge(t)
+		return
+	}
+	mark := sc.bob.Mark()
+	check(t, sc.chat(t).Nudge(t.Context()))
+	check(t, sc.bob.Heard(waiting(t, patience), mark, "sent you a nudge"))
 }
 
 // stepGhostStatus: bob's is asked for now and then.
