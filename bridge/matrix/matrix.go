@@ -1,4 +1,6 @@
-// Package matrix makes a user's own Matrix account a network of the box.
+// Package matrix makes a user's own Matrix account a network of the box (Network),
+// or all accounts users of the owner's homeserver (Gateway; see service). What
+// follows is about own accounts.
 //
 // # Idea
 //
@@ -145,7 +147,7 @@ func (n *Network) Settings() []im.Field {
 // *im.Lost.
 func (n *Network) Connect(ctx context.Context, login im.Login) (im.Link, error) {
 	if login.User == (im.Addr{}) {
-		return nil, &im.Lost{Class: im.Forbidden, Text: "Matrix can't be connected for all accounts at once in this version; link each account by itself."}
+		return nil, &im.Lost{Class: im.Forbidden, Text: "This is for single accounts: link each by itself, or add a gateway with nudge gateway add matrix."}
 	}
 	l, err := n.newLink(ctx, login)
 	if err != nil {
