@@ -113,7 +113,7 @@ func (s *service) newGhost(user im.Addr) (*ghost, error) {
 	me, kv := ghostOf(user.ID, s.domain), s.host.KV(user)
 	known, err := s.identity(user)
 	if err == nil && known.User != me {
-		err = wipe(kv) // of a link that the account had, or of another homeserver
+		err = kv.Update(wipe) // of a link that the account had, or of another homeserver
 	}
 	if err != nil {
 		return nil, err
@@ -141,22 +141,6 @@ func (s *service) newGhost(user im.Addr) (*ghost, error) {
 	}
 	l.ctx, g.gone = context.WithCancel(s.ctx)
 	return g, nil
-}
-
-// wipe forgets all that is in a KV.
-func wipe(kv im.KV) error {
-	return kv.Update(func(tx im.Tx) error {
-		var old [][]byte
-		for k := range tx.Scan(nil) {
-			old = append(old, append([]byte(nil), k...))
-		}
-		for _, k := range old {
-			if err := tx.Delete(k); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }
 
 // enrol makes the ghost a user of the homeserver, with the account's name, once

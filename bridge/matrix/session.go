@@ -64,14 +64,8 @@ func loadSession(ctx context.Context, login im.Login) (*session, error) {
 	}
 	s = &session{For: form, Device: anyDevice(), Box: rand.Text()[:10], login: login}
 	err = kv.Update(func(tx im.Tx) error {
-		var old [][]byte
-		for k := range tx.Scan(nil) {
-			old = append(old, append([]byte(nil), k...))
-		}
-		for _, k := range old {
-			if err := tx.Delete(k); err != nil {
-				return err
-			}
+		if err := wipe(tx); err != nil {
+			return err
 		}
 		return putJSON(tx, sessionKey, s)
 	})
@@ -79,6 +73,20 @@ func loadSession(ctx context.Context, login im.Login) (*session, error) {
 		return nil, fmt.Errorf("write the Matrix session: %w", err)
 	}
 	return s, kv.Sync(ctx)
+}
+
+// wipe forgets all that is in a KV.
+func wipe(tx im.Tx) error {
+	var old [][]byte
+	for k := range tx.Scan(nil) {
+		old = append(old, append([]byte(nil), k...))
+	}
+	for _, k := range old {
+		if err := tx.Delete(k); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // anyDevice is a new name for a device, of the letters and the length that OAuth

@@ -36,41 +36,33 @@ func (m *memory) after(r id.RoomID) id.RoomID {
 	return rm.Successor
 }
 
-// root is the first room of the chain that r is in. mu is held.
-func (m *memory) root(r id.RoomID) id.RoomID {
+// along follows a chain to where next names no other room.
+func along(r id.RoomID, next func(id.RoomID) id.RoomID) id.RoomID {
 	for range maxUpgrades {
-		old := m.before(r)
-		if old == "" {
+		n := next(r)
+		if n == "" {
 			break
 		}
-		r = old
+		r = n
 	}
 	return r
 }
 
+// root is the first room of the chain that r is in. mu is held.
+func (m *memory) root(r id.RoomID) id.RoomID { return along(r, m.before) }
+
 // tip is the newest room of the chain that the account is in. mu is held.
-func (m *memory) tip(r id.RoomID) id.RoomID {
-	for range maxUpgrades {
-		next := m.after(r)
-		if next == "" {
-			break
-		}
-		r = next
-	}
-	return r
-}
+func (m *memory) tip(r id.RoomID) id.RoomID { return along(r, m.after) }
 
 // newest is the last room of the chain that r is in, whether or not the account is
 // in it. mu is held.
 func (m *memory) newest(r id.RoomID) id.RoomID {
-	for range maxUpgrades {
-		rm := m.rooms[r]
-		if rm == nil || rm.Successor == "" || m.before(rm.Successor) != r {
-			break
+	return along(r, func(r id.RoomID) id.RoomID {
+		if rm := m.rooms[r]; rm != nil && rm.Successor != "" && m.before(rm.Successor) == r {
+			return rm.Successor
 		}
-		r = rm.Successor
-	}
-	return r
+		return ""
+	})
 }
 
 // rootOf is root for those who don't hold mu.

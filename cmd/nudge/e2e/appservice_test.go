@@ -19,10 +19,7 @@ func TestAppService(t *testing.T) {
 		t.Run(v.Name, func(t *testing.T) {
 			end2end(t)
 			sc := newServiceScene(t, v)
-			for _, step := range []struct {
-				name string
-				run  func(*scene, *testing.T)
-			}{
+			walk(t, sc, []step[*scene]{
 				{"asked and accepted", (*scene).stepInvited},
 				{"chat both ways", (*scene).stepChat},
 				{"read", (*scene).stepRead},
@@ -33,11 +30,7 @@ func TestAppService(t *testing.T) {
 				{"offline, and killed", (*scene).stepServiceKilled},
 				{"homeserver restarts", (*scene).stepHomeserverRestarts},
 				{"encrypted", (*scene).stepGhostHasNoKeys},
-			} {
-				if !t.Run(step.name, func(t *testing.T) { step.run(sc, t) }) {
-					t.FailNow()
-				}
-			}
+			})
 		})
 	}
 }

@@ -19,10 +19,7 @@ func TestComponent(t *testing.T) {
 		t.Run(c.kind+"/"+c.version.Name, func(t *testing.T) {
 			end2end(t)
 			sc := newComponentScene(t, ownServer(t, c.kind, true), c.version, "")
-			for _, step := range []struct {
-				name string
-				run  func(*scene, *testing.T)
-			}{
+			walk(t, sc, []step[*scene]{
 				{"asked and accepted", (*scene).stepAcquaint},
 				{"chat both ways", (*scene).stepChat},
 				{"receipt", (*scene).stepReceipt},
@@ -35,11 +32,7 @@ func TestComponent(t *testing.T) {
 				{"restarts", (*scene).stepRestarts},
 				{"block and unblock", (*scene).stepBlockAtComponent},
 				{"part", (*scene).stepPart},
-			} {
-				if !t.Run(step.name, func(t *testing.T) { step.run(sc, t) }) {
-					t.FailNow()
-				}
-			}
+			})
 		})
 	}
 }

@@ -20,10 +20,7 @@ func TestMatrixRooms(t *testing.T) {
 		t.Run(v.Name, func(t *testing.T) {
 			end2end(t)
 			sc := newMatrixRooms(t, v)
-			for _, step := range []struct {
-				name string
-				run  func(*matrixRooms, *testing.T)
-			}{
+			walk(t, sc, []step[*matrixRooms]{
 				{"invited and accepted", (*matrixRooms).stepInvited},
 				{"everybody is there", (*matrixRooms).stepThere},
 				{"topic", (*matrixRooms).stepTopic},
@@ -38,11 +35,7 @@ func TestMatrixRooms(t *testing.T) {
 				{"upgraded", (*matrixRooms).stepUpgraded},
 				{"removed and added", (*matrixRooms).stepAdded},
 				{"thrown out", (*matrixRooms).stepThrownOut},
-			} {
-				if !t.Run(step.name, func(t *testing.T) { step.run(sc, t) }) {
-					t.FailNow()
-				}
-			}
+			})
 		})
 	}
 }

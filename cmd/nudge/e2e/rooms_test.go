@@ -17,10 +17,7 @@ import (
 func TestRooms(t *testing.T) {
 	each(t, []string{"prosody", "ejabberd"}, func(t *testing.T, v msnclient.Version, kind string) {
 		sc := newRoomScene(t, v, sharedServer(t, kind))
-		for _, step := range []struct {
-			name string
-			run  func(*roomScene, *testing.T)
-		}{
+		walk(t, sc, []step[*roomScene]{
 			{"invited and accepted", (*roomScene).stepInvited},
 			{"everybody is there", (*roomScene).stepThere},
 			{"chat", (*roomScene).stepChat},
@@ -29,11 +26,7 @@ func TestRooms(t *testing.T) {
 			{"while away", (*roomScene).stepWhileAway},
 			{"killed", (*roomScene).stepKilled},
 			{"added and removed", (*roomScene).stepAdded},
-		} {
-			if !t.Run(step.name, func(t *testing.T) { step.run(sc, t) }) {
-				t.FailNow()
-			}
-		}
+		})
 	})
 }
 

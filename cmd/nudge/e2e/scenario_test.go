@@ -31,6 +31,22 @@ func each(t *testing.T, kinds []string, test func(t *testing.T, v msnclient.Vers
 	}
 }
 
+// step is a part of a day with a scene.
+type step[S any] struct {
+	name string
+	run  func(S, *testing.T)
+}
+
+// walk takes a scene through steps that build on each other: the first that fails is
+// the last.
+func walk[S any](t *testing.T, sc S, steps []step[S]) {
+	for _, step := range steps {
+		if !t.Run(step.name, func(t *testing.T) { step.run(sc, t) }) {
+			t.FailNow()
+		}
+	}
+}
+
 var allKinds = []string{"prosody", "ejabberd", "dendrite"}
 
 // TestOldClient walks one old client through a day on every network. The steps
