@@ -3,6 +3,7 @@ package xmpp
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"gosrc.io/xmpp/stanza"
@@ -93,11 +94,13 @@ const overdue = 5 * time.Second
 // owe notes that p is owed a receipt. It waits when an earlier one does not come,
 // because it must not overtake. The lock is held.
 func (r *resident) owe(conv string, p stanza.Message, now time.Time) (waits bool) {
+	q := r.owed[conv]
+	waits = slices.ContainsFunc(q, func(o owed) bool { return o.doubt || now.Sub(o.at) > overdue })
 	o := owed{p: p, at: now}
-	if q := r.owed[conv]; len(q) > 0 && (q[0].doubt || now.Sub(q[0].at) > overdue) {
-		o.at, waits = time.Time{}, true
+	if waits {
+		o.at = time.Time{}
 	}
-	r.owed[conv] = append(r.owed[conv], o)
+	r.owed[conv] = append(q, o)
 	return waits
 }
 
@@ -129,12 +132,18 @@ func (r *resident) owes(n *stanza.Node, conv string) bool {
 	if stream.Attr(n, "type") != "error" || len(q) == 0 || !passing[stream.ErrorOf(n).Condition] {
 		return false
 	}
-	q[0].doubt = true
+	for i := range q {
+		if q[i].p.Id == stream.Attr(n, "id") {
+			q[i].doubt = true
+		}
+	}
 	return true
 }
 
-// remind sends again what is overdue, with all behind it, and returns when to look
-// again, 0 when nothing is owed.
+// remind sends again what is overdue, and returns when to look again, 0 when nothing
+// is owed. Only the first of a conversation goes out, and all others wait for its
+// receipt: while the other box comes back the server refuses some of many, and those
+// behind them would overtake.
 func (k *component) remind(now time.Time) (next time.Duration) {
 	var again []stanza.Message
 	k.mu.Lock()
@@ -144,9 +153,10 @@ func (k *component) remind(now time.Time) (next time.Duration) {
 			if now.Sub(q[0].at) <= overdue {
 				continue
 			}
-			for i := range q {
-				q[i].at, q[i].doubt = now, true
-				again = append(again, q[i].p)
+			q[0].at, q[0].doubt = now, true
+			again = append(again, q[0].p)
+			for i := range q[1:] {
+				q[1+i].at, q[1+i].doubt = time.Time{}, false
 			}
 		}
 	}
