@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"maunium.net/go/mautrix/id"
 )
@@ -103,8 +104,9 @@ func says(text, word string) bool {
 		if i < 0 {
 			break
 		}
-		before, after := []rune(text[:from+i]), []rune(text[from+i+len(word):])
-		if (len(before) == 0 || !inside(before[len(before)-1])) && (len(after) == 0 || !inside(after[0])) {
+		before, _ := utf8.DecodeLastRuneInString(text[:from+i]) // at an end no letter
+		after, _ := utf8.DecodeRuneInString(text[from+i+len(word):])
+		if !inside(before) && !inside(after) {
 			return true
 		}
 		from += i + len(word)

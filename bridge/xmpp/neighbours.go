@@ -91,11 +91,12 @@ type owed struct {
 // overdue is how long a receipt may take: the other box writes within a second.
 const overdue = 5 * time.Second
 
-// owe notes that p is owed a receipt. It waits when an earlier one does not come,
-// because it must not overtake. The lock is held.
+// owe notes that p is owed a receipt. It waits when an earlier one does not come, or
+// is the first of this connection: the other box may just be coming back, and it must
+// not overtake. The lock is held.
 func (r *resident) owe(conv string, p stanza.Message, now time.Time) (waits bool) {
 	q := r.owed[conv]
-	waits = slices.ContainsFunc(q, func(o owed) bool { return o.doubt || now.Sub(o.at) > overdue })
+	waits = len(q) > 0 && !r.met[conv] || slices.ContainsFunc(q, func(o owed) bool { return o.doubt || now.Sub(o.at) > overdue })
 	o := owed{p: p, at: now}
 	if waits {
 		o.at = time.Time{}
@@ -110,7 +111,7 @@ func (r *resident) paid(conv, id string, now time.Time) (next []stanza.Message) 
 	q := r.owed[conv]
 	for i := range q {
 		if q[i].p.Id == id {
-			q = append(q[:i:i], q[i+1:]...)
+			q, r.met[conv] = append(q[:i:i], q[i+1:]...), true
 			break
 		}
 	}

@@ -30,6 +30,13 @@
 // polled, and the contacts' presence probed while somebody looks. Where the
 // server has privacy lists, a list that hides presence does all that better.
 //
+// # Rooms
+//
+// The lobby (lobby.go, room*.go) is in the rooms that the account's bookmarks name
+// while the account may be seen; each is entered by a goroutine of its own, which
+// then reads the room's archive from a mark that is the room's. Files that somebody
+// names by an address are fetched by package fetch when they are opened.
+//
 // # Goroutines
 //
 // The stream's reader calls the link in order (message, presence, iq). The

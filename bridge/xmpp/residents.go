@@ -23,6 +23,7 @@ type resident struct {
 	idle   time.Time   // since when, when it shows that
 	shown  bool        // the hub has said so
 	owed   map[string][]owed
+	met    map[string]bool // on other boxes, who took something on this connection
 }
 
 // resident finds an account by its handle. Whoever is not an account, or has an
@@ -36,7 +37,7 @@ func (k *component) resident(handle string) (*resident, im.Account, bool) {
 	defer k.mu.Unlock()
 	r := k.residents[acct.ID]
 	if r == nil {
-		r = &resident{user: im.Addr{ID: acct.ID}, jid: address(acct.ID, k.domain), memory: newMemory(), owed: map[string][]owed{}}
+		r = &resident{user: im.Addr{ID: acct.ID}, jid: address(acct.ID, k.domain), memory: newMemory(), owed: map[string][]owed{}, met: map[string]bool{}}
 		r.jid.Resource = device
 		k.residents[acct.ID] = r
 	}
