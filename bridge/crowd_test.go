@@ -171,6 +171,10 @@ func TestQuietRoom(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := of[im.Message](k.take())
+		if len(got) == 0 || got[0].Text != moreWasSaid {
+			t.Fatalf("what went is not told: %+v", got)
+		}
+		got = got[1:]
 		if len(got) != maxQuiet+1 || got[0].Text != "quiet 10" || got[maxQuiet].Text != "alice!" {
 			t.Errorf("%d messages: %+v", len(got), got)
 		}

@@ -22,6 +22,7 @@ type thread struct {
 	room    *chat     // where the client is asked to come
 	rang    time.Time // the last time
 	again   *time.Timer
+	thinned bool // more was said than what waits
 }
 
 // parcel is one message on its way to a client.
@@ -112,6 +113,10 @@ func (t *thread) pump() {
 		default:
 			return
 		}
+		if t.thinned {
+			t.thinned = false
+			t.seat.sink.Deliver(im.Message{From: who.Addr, Conv: who.ID, Kind: im.Notice, Text: moreWasSaid, At: p.msg.At}, nil)
+		}
 		p.at = t.seat
 		m := p.msg
 		m.Conv = who.ID
@@ -131,8 +136,11 @@ func (t *thread) pump() {
 }
 
 // maxQuiet is how many messages wait for a window that they don't open themselves.
-// Older ones go: nobody may open it for years.
+// Older ones go, and the client is told that there were more: nobody may open it for
+// years.
 const maxQuiet = 50
+
+const moreWasSaid = "(more was said before this; the newest messages are shown)"
 
 // thin drops the oldest of the quiet messages that are too many. The lock is held.
 func (t *thread) thin() {
@@ -143,6 +151,7 @@ func (t *thread) thin() {
 		}
 		if quiet++; quiet > maxQuiet {
 			t.drop(p)
+			t.thinned = true
 		}
 	}
 }
