@@ -15,6 +15,7 @@ require (
 	maunium.net/go/mautrix v0.31.0
 	periph.io/x/conn/v3 v3.7.2
 	periph.io/x/host/v3 v3.8.5
+	rsc.io/qr v0.2.0
 )
 
 require (

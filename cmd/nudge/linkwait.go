@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"nudge/cmd/nudge/control"
-	"nudge/cmd/nudge/qr"
 )
 
 // attend shows what a link asks while it connects, and waits until it is up or has
@@ -57,7 +56,7 @@ const settle = 30 * time.Second
 func (e *env) put(cl *control.Client, l control.Link) error {
 	q := l.Question
 	fmt.Fprintf(e.stdout, "%s\n\n", q.Text)
-	if code, err := qr.Draw(q.Link); err == nil && q.Link != "" && onScreen(e.stdout) {
+	if code := drawQR(q.Link); code != "" && onScreen(e.stdout) {
 		fmt.Fprintln(e.stdout, code)
 	}
 	if len(q.Input.Choices) > 0 {

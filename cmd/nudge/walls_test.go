@@ -49,7 +49,6 @@ cmd/nudge/web             cmd/nudge/control cmd/nudge/web/*
 cmd/nudge/web/template    –
 cmd/nudge/web/kit         –
 cmd/nudge/web/media       –
-cmd/nudge/qr              –
 cmd/nudge/e2e/msnclient   –
 cmd/nudge/e2e/board       –
 cmd/nudge/e2e/textbrowser –
@@ -71,6 +70,7 @@ go.etcd.io/bbolt               store
 periph.io/x                    hw
 github.com/BurntSushi/toml     cmd/*
 github.com/coreos/go-systemd   cmd/*
+rsc.io/qr                      cmd/nudge
 golang.org/x                   bridge/* msnserver/* cmd/* store hw
 flag                           cmd/*
 C                              –
