@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,71 +13,59 @@ import (
 	"nudge/cmd/nudge/e2e/msnclient"
 )
 
-// mapping is one row of testdata/xmpp.txt.
-type mapping struct {
-	row      string
-	verdicts map[string]string // by kind of server
-	proof    string            // or reason
-}
-
-func readMapping(t testing.TB) (rows []mapping) {
+// proved holds a table of testdata to the tests: each of its rows has a verdict in every
+// column between the first and the last; one that claims something names, in the last,
+// a check or a test with its step, another the reason. Each check has a row.
+func proved[C any](t *testing.T, table string, columns int, checks map[string]C) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("testdata", "xmpp.txt"))
+	files, err := filepath.Glob("*_test.go")
 	check(t, err)
+	var sources strings.Builder
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		check(t, err)
+		sources.Write(b)
+	}
+	text, err := os.ReadFile(filepath.Join("testdata", table))
+	check(t, err)
+	used := map[string]bool{}
 	for line := range strings.Lines(string(text)) {
 		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
 			continue
 		}
 		f := strings.Split(line, "|")
-		for i := range f {
-			f[i] = strings.TrimSpace(f[i])
+		if len(f) != columns {
+			t.Fatalf("not %d columns: %s", columns, line)
 		}
-		if len(f) != 4 {
-			t.Fatalf("not four columns: %s", line)
-		}
-		rows = append(rows, mapping{f[0], map[string]string{"prosody": f[1], "ejabberd": f[2]}, f[3]})
-	}
-	return rows
-}
-
-// TestMappingTable: each row has a verdict for each server, each verdict that claims
-// something has a test, and each check of TestMapping has a row.
-func TestMappingTable(t *testing.T) {
-	sources, err := filepath.Glob("*_test.go")
-	check(t, err)
-	var all strings.Builder
-	for _, file := range sources {
-		b, err := os.ReadFile(file)
-		check(t, err)
-		all.Write(b)
-	}
-	used := map[string]bool{}
-	for _, m := range readMapping(t) {
-		for kind, verdict := range m.verdicts {
-			switch verdict {
+		row, proof := strings.TrimSpace(f[0]), strings.TrimSpace(f[columns-1])
+		for _, verdict := range f[1 : columns-1] {
+			switch verdict = strings.TrimSpace(verdict); verdict {
 			case "works", "text":
-				test, step, other := strings.Cut(m.proof, "/")
-				other = other || strings.HasPrefix(test, "Test")
-				_, checked := mappingChecks[m.proof]
-				used[m.proof] = true
-				if other && (!strings.Contains(all.String(), "func "+test+"(") || !strings.Contains(all.String(), `"`+step+`"`) && step != "") || !other && !checked {
-					t.Errorf("%s on %s: there is no test %q", m.row, kind, m.proof)
+				used[proof] = true
+				test, step, _ := strings.Cut(proof, "/")
+				other := strings.Contains(sources.String(), "func "+test+"(") && (step == "" || strings.Contains(sources.String(), `"`+step+`"`))
+				if _, checked := checks[proof]; !checked && !other {
+					t.Errorf("%s: there is no test %q", row, proof)
 				}
 			case "lacking", "none":
-				if len(m.proof) < 10 {
-					t.Errorf("%s on %s: %s without a reason", m.row, kind, verdict)
+				if len(proof) < 10 {
+					t.Errorf("%s: %s without a reason", row, verdict)
 				}
 			default:
-				t.Errorf("%s has no verdict for %s: %q", m.row, kind, verdict)
+				t.Errorf("%s has the verdict %q", row, verdict)
 			}
 		}
 	}
-	for name := range mappingChecks {
+	for name := range checks {
 		if !used[name] {
 			t.Errorf("the check %q is in no row", name)
 		}
 	}
 }
+
+// TestMappingTable holds the table of what becomes of each row of XMPP, on Prosody
+// and on ejabberd, to the tests.
+func TestMappingTable(t *testing.T) { proved(t, "xmpp.txt", 4, mappingChecks) }
 
 // TestMapping runs the checks that testdata/xmpp.txt names. They share a scene, with a
 // room in it, and may come in any order.
@@ -84,20 +73,10 @@ func TestMapping(t *testing.T) {
 	each(t, []string{"prosody", "ejabberd"}, func(t *testing.T, v msnclient.Version, kind string) {
 		sc := newRoomScene(t, v, sharedServer(t, kind))
 		sc.again(t, "NLN")
-		for _, name := range slices.Sorted(mappingNames()) {
+		for _, name := range slices.Sorted(maps.Keys(mappingChecks)) {
 			t.Run(name, func(t *testing.T) { mappingChecks[name](sc, t) })
 		}
 	})
-}
-
-func mappingNames() func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for name := range mappingChecks {
-			if !yield(name) {
-				return
-			}
-		}
-	}
 }
 
 // raw lets bob send a stanza; $ME is the account, $BOB he, $ROOM the room.

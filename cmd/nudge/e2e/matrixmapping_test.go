@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,52 +11,9 @@ import (
 	"nudge/cmd/nudge/e2e/msnclient"
 )
 
-// TestMatrixMappingTable: each row of testdata/matrix.txt has a verdict, each
-// verdict that claims something has a test, and each check has a row.
-func TestMatrixMappingTable(t *testing.T) {
-	files, err := filepath.Glob("*_test.go")
-	check(t, err)
-	var sources strings.Builder
-	for _, file := range files {
-		b, err := os.ReadFile(file)
-		check(t, err)
-		sources.Write(b)
-	}
-	table, err := os.ReadFile(filepath.Join("testdata", "matrix.txt"))
-	check(t, err)
-	used := map[string]bool{}
-	for line := range strings.Lines(string(table)) {
-		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
-			continue
-		}
-		f := strings.Split(line, "|")
-		if len(f) != 3 {
-			t.Fatalf("not three columns: %s", line)
-		}
-		row, verdict, proof := strings.TrimSpace(f[0]), strings.TrimSpace(f[1]), strings.TrimSpace(f[2])
-		test, step, _ := strings.Cut(proof, "/")
-		switch verdict {
-		case "works", "text":
-			used[proof] = true
-			_, checked := matrixChecks[proof]
-			other := strings.Contains(sources.String(), "func "+test+"(") && strings.Contains(sources.String(), `"`+step)
-			if !checked && !other {
-				t.Errorf("%s: there is no test %q", row, proof)
-			}
-		case "lacking", "none":
-			if len(proof) < 10 {
-				t.Errorf("%s: %s without a reason", row, verdict)
-			}
-		default:
-			t.Errorf("%s has the verdict %q", row, verdict)
-		}
-	}
-	for name := range matrixChecks {
-		if !used[name] {
-			t.Errorf("the check %q is in no row", name)
-		}
-	}
-}
+// TestMatrixMappingTable holds the table of what becomes of each row of Matrix to the
+// tests.
+func TestMatrixMappingTable(t *testing.T) { proved(t, "matrix.txt", 3, matrixChecks) }
 
 // matrixScene is alice at an old client, and bob, who writes events by hand.
 type matrixScene struct {
