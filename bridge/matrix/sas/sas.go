@@ -31,6 +31,9 @@ const (
 // Commitment binds the device that accepts to its key before it sees the other's:
 // start is the content of m.key.verification.start as it came.
 func Commitment(key *ecdh.PublicKey, start json.RawMessage) (string, error) {
+	if !json.Valid(start) { // Canonicalize takes that for granted
+		return "", errors.New("the start of the verification is no JSON")
+	}
 	canonical := slices.Clone(start)
 	if err := canonicaljson.Canonicalize(&canonical); err != nil {
 		return "", err
