@@ -3,29 +3,48 @@ package msnserver
 import (
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"sync"
 	"time"
 
+	"nudge/msnserver/conn"
 	"nudge/msnserver/passport"
 )
 
 // gate lets peers of the home network in, and of those not too many at once. One
 // gate stands before all ports. A connection that has signed in to MSN no longer
 // counts for its address: what an account may hold open is limited elsewhere, and
-// an old proxy may stand before many PCs.
+// an old proxy may stand before many PCs. Who connects again and again without
+// signing in is turned away before anything is read: that costs others least.
 type gate struct {
 	allow  func(netip.Addr) bool
 	limits Limits
 	log    *slog.Logger
 
 	mu      sync.Mutex
-	open    int                // connections
-	from    map[netip.Addr]int // those of them that count for their address
-	turned  int                // turned away since it was logged
-	quietly time.Time          // not to be logged again before
+	open    int                    // connections
+	from    map[netip.Addr]*origin // who has some, or had lately
+	turned  int                    // turned away since it was logged
+	quietly time.Time              // not to be logged again before
 	outside Outsiders
+}
+
+// origin is what an address has of the limits.
+type origin struct {
+	open   int       // connections that count
+	recent float64   // connections made lately without signing in; time takes them off
+	at     time.Time // when that was reckoned
+}
+
+// mostOrigins is how many are remembered, besides those with open connections.
+const mostOrigins = 1024
+
+// cool takes off what time has taken.
+func (c *origin) cool(now time.Time, r conn.Rate) {
+	c.recent = max(0, c.recent-now.Sub(c.at).Seconds()*float64(r.PerSecond))
+	c.at = now
 }
 
 // Outsiders is who came from the Internet and was turned away: how many, and the
@@ -46,10 +65,11 @@ var (
 	errOutside  = errors.New("it comes from outside the home network")
 	errMany     = errors.New("too many connections are open; the limit is connections in the configuration")
 	errManyFrom = errors.New("too many connections from that address; the limit is connections_per_address in the configuration")
+	errFastFrom = errors.New("that address connects too often without signing in; the limit is connects_per_second in the configuration")
 )
 
 func newGate(allow func(netip.Addr) bool, l Limits, log *slog.Logger) *gate {
-	return &gate{allow: allow, limits: l, log: log, from: map[netip.Addr]int{}}
+	return &gate{allow: allow, limits: l, log: log, from: map[netip.Addr]*origin{}}
 }
 
 // before is l with the gate before it.
@@ -84,19 +104,38 @@ func (g *gate) enter(c net.Conn) (admitted, error) {
 	source := passport.Source(c.RemoteAddr())
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	from := g.origin(source)
+	from.cool(time.Now(), g.limits.Connects)
 	switch {
 	case g.open >= g.limits.Connections:
 		return nil, errMany
-	case g.from[source] >= g.limits.PerSource:
+	case from.open >= g.limits.PerSource:
 		return nil, errManyFrom
+	case g.limits.Connects.PerSecond > 0 && from.recent >= float64(g.limits.Connects.Burst):
+		return nil, errFastFrom
 	}
 	g.open++
-	g.from[source]++
-	p := pass{gate: g, source: source}
+	from.open++
+	from.recent++
+	p := pass{gate: g, from: from}
 	if tcp, ok := c.(*net.TCPConn); ok {
 		return &tcpSocket{tcp, p}, nil
 	}
 	return &inside{c, p}, nil
+}
+
+// origin is what is remembered of an address. When that are too many, those who
+// have nothing open are forgotten. g.mu is held.
+func (g *gate) origin(source netip.Addr) *origin {
+	from := g.from[source]
+	if from == nil {
+		if len(g.from) >= mostOrigins+g.open {
+			maps.DeleteFunc(g.from, func(_ netip.Addr, c *origin) bool { return c.open == 0 })
+		}
+		from = &origin{}
+		g.from[source] = from
+	}
+	return from
 }
 
 func (g *gate) turnAway(c net.Conn, why error) {
@@ -154,7 +193,7 @@ func vouch(c net.Conn) {
 // pass is what an open connection takes of the gate's limits.
 type pass struct {
 	gate          *gate
-	source        netip.Addr
+	from          *origin
 	vouched, left bool // the gate's lock guards them
 }
 
@@ -162,16 +201,10 @@ type pass struct {
 func (p *pass) Vouch() {
 	p.gate.mu.Lock()
 	defer p.gate.mu.Unlock()
-	p.offAddress()
-}
-
-func (p *pass) offAddress() {
-	if p.vouched {
-		return
-	}
-	p.vouched = true
-	if p.gate.from[p.source]--; p.gate.from[p.source] == 0 {
-		delete(p.gate.from, p.source)
+	if !p.vouched && !p.left {
+		p.vouched = true
+		p.from.open--
+		p.from.recent--
 	}
 }
 
@@ -181,7 +214,9 @@ func (p *pass) leave() {
 	if !p.left {
 		p.left = true
 		p.gate.open--
-		p.offAddress()
+		if !p.vouched {
+			p.from.open--
+		}
 	}
 }
 

@@ -19,6 +19,9 @@ type Limits struct {
 	Connections int // to all ports, from anywhere
 	PerSource   int // from one address, those not counted that have signed in to MSN
 
+	// Connects is how fast one address may make connections that do not sign in.
+	Connects conn.Rate
+
 	NS, SB conn.Rate // commands of one client
 
 	Passwords passport.Limits
@@ -30,7 +33,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Line: wire.MaxLine, Payload: wire.MaxNSPayload, Queue: 1 << 20, SignIn: time.Minute,
-		Connections: 2048, PerSource: 256,
+		Connections: 2048, PerSource: 256, Connects: conn.Rate{PerSecond: 50, Burst: 300},
 		NS: conn.Rate{PerSecond: 200, Burst: 2000}, SB: conn.Rate{PerSecond: 20_000, Burst: 20_000},
 		Passwords: passport.Limits{PerAccount: 5, PerSource: 20, Longest: 5 * time.Minute},
 	}

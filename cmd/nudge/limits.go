@@ -21,6 +21,9 @@ type limits struct {
 	Connections int `toml:"connections"`
 	PerAddress  int `toml:"connections_per_address"`
 
+	Connects      int `toml:"connects_per_second"`
+	ConnectsBurst int `toml:"connects_burst"`
+
 	Commands      int `toml:"commands_per_second"`
 	CommandsBurst int `toml:"commands_burst"`
 	Messages      int `toml:"messages_per_second"`
@@ -41,6 +44,7 @@ func defaultLimits() limits {
 	return limits{
 		Line: m.Line, Payload: m.Payload, Queue: m.Queue, SignIn: m.SignIn,
 		Connections: m.Connections, PerAddress: m.PerSource,
+		Connects: m.Connects.PerSecond, ConnectsBurst: m.Connects.Burst,
 		Commands: m.NS.PerSecond, CommandsBurst: m.NS.Burst, Messages: m.SB.PerSecond, MessagesBurst: m.SB.Burst,
 		WrongPerAccount: m.Passwords.PerAccount, WrongPerAddress: m.Passwords.PerSource, LongestPause: m.Passwords.Longest,
 		Sessions: b.Sessions, Chats: b.Chats, Members: b.Members,
@@ -51,7 +55,7 @@ func defaultLimits() limits {
 func (l limits) server() msnserver.Limits {
 	return msnserver.Limits{
 		Line: l.Line, Payload: l.Payload, Queue: l.Queue, SignIn: l.SignIn,
-		Connections: l.Connections, PerSource: l.PerAddress,
+		Connections: l.Connections, PerSource: l.PerAddress, Connects: conn.Rate{PerSecond: l.Connects, Burst: l.ConnectsBurst},
 		NS: conn.Rate{PerSecond: l.Commands, Burst: l.CommandsBurst}, SB: conn.Rate{PerSecond: l.Messages, Burst: l.MessagesBurst},
 		Passwords: passport.Limits{PerAccount: l.WrongPerAccount, PerSource: l.WrongPerAddress, Longest: l.LongestPause},
 	}
@@ -71,6 +75,8 @@ func (l *limits) numbers() []number[int] {
 		{"queue", &l.Queue, 64 << 10, 64 << 20},
 		{"connections", &l.Connections, 1, 100_000},
 		{"connections_per_address", &l.PerAddress, 1, 100_000},
+		{"connects_per_second", &l.Connects, 1, 1_000_000},
+		{"connects_burst", &l.ConnectsBurst, 1, 1_000_000},
 		{"commands_per_second", &l.Commands, 1, 1_000_000},
 		{"commands_burst", &l.CommandsBurst, 1, 1_000_000},
 		{"messages_per_second", &l.Messages, 1, 1_000_000},

@@ -123,15 +123,20 @@ func New(c net.Conn, r *bufio.Reader, limits Limits, log *slog.Logger) *Conn {
 func (c *Conn) ReadAhead(size int) { c.r = bufio.NewReaderSize(c.r, size) }
 
 // FirstVerb waits for the first word the client says and leaves it to be read;
-// "" when the client left without one. It is called before Serve.
+// "" when the client left without one or says what is no command: of garbage no more
+// is read than that takes. It is called before Serve.
 func (c *Conn) FirstVerb() string {
-	for n := 3; n <= c.r.Size(); n++ {
+	const word = 3 // letters; what follows ends it
+	for n := word + 1; n <= c.r.Size(); n++ {
 		b, err := c.r.Peek(n)
 		if err != nil {
 			return ""
 		}
-		if b = bytes.TrimLeft(b, " \r\n"); len(b) >= 3 {
-			return string(b[:3])
+		if b = bytes.TrimLeft(b, " \r\n"); len(b) > word {
+			if !bytes.ContainsAny(b[word:word+1], " \r\n") {
+				return ""
+			}
+			return string(b[:word])
 		}
 	}
 	return "" // nothing but empty lines
