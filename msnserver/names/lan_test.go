@@ -120,16 +120,12 @@ func TestAskedOfEverybody(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	lo, err := net.InterfaceByName("lo")
-	if err != nil {
-		t.Fatal(err)
-	}
 	raw, err := c.SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := raw.Control(func(fd uintptr) {
-		err = unix.SetsockoptIPMreqn(int(fd), unix.IPPROTO_IP, unix.IP_MULTICAST_IF, &unix.IPMreqn{Ifindex: int32(lo.Index)})
+		err = unix.BindToDevice(int(fd), "lo")
 	}); err != nil {
 		t.Fatal(err)
 	}
