@@ -45,6 +45,7 @@ type heard struct {
 	known   bool        // it said something
 	members []im.Person // of a room, as the network knows them
 	size    int         // of a room, 0 when that is len(members)
+	last    *lately     // nil: nothing was said since the box was started
 }
 
 func newAccount(h *Hub, rec store.Account) *account {

@@ -161,6 +161,7 @@ type wire struct {
 	mu    sync.Mutex
 	down  bool
 	mute  bool         // takes messages and says nothing
+	plain bool         // knows nothing that relates to another message
 	known []im.Contact // the contact list as the server has it
 	links []*wireLink
 	got   []im.Event
@@ -219,8 +220,11 @@ func (w *wire) sent() (out []im.Event) {
 func (k *wireLink) Handle(ctx context.Context, user im.Addr, ev im.Event) error {
 	k.w.mu.Lock()
 	k.w.got = append(k.w.got, ev)
-	mute, err := k.w.mute, k.w.err
+	mute, plain, err := k.w.mute, k.w.plain, k.w.err
 	k.w.mu.Unlock()
+	if m, is := ev.(im.Message); is && plain && m.Rel.Kind != im.NoRel {
+		return im.ErrUnsupported
+	}
 	if err != nil || mute {
 		return err
 	}

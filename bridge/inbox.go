@@ -182,6 +182,9 @@ func (p *port) takeMessage(a *account, m im.Message) (store.Entry, bool) {
 	case c != nil && c.on(BL), m.Rel.Kind == im.React && p.rec.Settings[im.Reactions] == "no":
 		return store.Entry{}, false
 	case m.Own:
+		if c != nil {
+			c.spoke(m)
+		}
 		if t := a.threads[with]; t != nil && t.seat != nil {
 			m.From = a.person().Addr
 			m = t.seat.withLink(m, a, im.Person{Addr: with, Name: a.person().Name})
@@ -194,7 +197,9 @@ func (p *port) takeMessage(a *account, m im.Message) (store.Entry, bool) {
 	if c != nil && !c.Room && m.From.ID == m.Conv {
 		m.Name = "" // he is the contact himself
 	}
-	return a.parcel(with, name, m), true
+	e := a.parcel(with, name, m)
+	a.contacts.of(with).listen(m)
+	return e, true
 }
 
 func (p *port) takePresence(a *account, ev im.PresenceChanged) {

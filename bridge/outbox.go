@@ -145,6 +145,7 @@ func (p *port) receipt(user string, r im.Receipt) {
 			return
 		}
 		p.finish(s)
+		p.named(s, r.As)
 		s.acknowledge(nil)
 		p.sent = append(p.sent, s)
 		if len(p.sent) > keepSent {
@@ -183,9 +184,14 @@ func (p *port) bounce(s *send, err error) {
 	case !ok:
 		p.hub.log.Warn("the network refused a change of the contact list", "net", p.net, "account", s.user, "err", err)
 	default:
-		text := fmt.Sprintf("Not delivered (%v)", err)
-		if m.Text != "" {
-			text += fmt.Sprintf(": %q", m.Text)
+		a.unsaid(im.Addr{Net: p.net, ID: m.Conv}, m)
+		what := "delivered"
+		if m.Rel.Kind == im.Retract {
+			what = "deleted"
+		}
+		text := fmt.Sprintf("Not %s (%v)", what, err)
+		if words := cmp.Or(m.Text, m.Rel.Quote); words != "" {
+			text += fmt.Sprintf(": %q", words)
 		}
 		a.receive(im.Addr{Net: p.net, ID: m.Conv}, "", im.Message{Kind: im.Notice, Text: text, At: m.At})
 	}

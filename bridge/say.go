@@ -57,10 +57,14 @@ func (s *Seat) Send(m im.Message, ack func(error)) {
 // are on networks, and his client would wait for an answer for ever.
 func (c *chat) decline(s *Seat, offer string) {
 	for _, g := range c.guests {
-		who := g.owner.show(g.c)
-		text := fmt.Sprintf("Not delivered: %s can't go to %s from here. You can cancel it.", offer, who.Name)
-		s.sink.Deliver(im.Message{From: who.Addr, Conv: who.ID, At: time.Now(), Kind: im.Notice, Text: text}, nil)
+		s.tell(g, fmt.Sprintf("Not delivered: %s can't go to %s from here. You can cancel it.", offer, g.owner.show(g.c).Name))
 	}
+}
+
+// tell shows the client, as if a guest said it, why something was not done.
+func (s *Seat) tell(g *guest, why string) {
+	who := g.owner.show(g.c)
+	s.sink.Deliver(im.Message{From: who.Addr, Conv: who.ID, At: time.Now(), Kind: im.Notice, Text: why}, nil)
 }
 
 // tally joins the outcomes of one message to several people: the first failure
@@ -119,6 +123,14 @@ func (h *Hub) sayTo(g *guest, from *Seat, m im.Message, all *tally) {
 	if p == nil {
 		all.one(ErrNotReachable)
 		return
+	}
+	if g.owner == from.acct && !p.builtin() {
+		var why string
+		if m, why = g.c.obey(m); why != "" {
+			from.tell(g, why)
+			all.one(nil)
+			return
+		}
 	}
 	p.submit(g.owner.key, m, all.one)
 }

@@ -79,7 +79,7 @@ type Presence struct {
 type RelKind uint8
 
 // The relations a message may have. Resolve replaces a placeholder (an
-// encrypted message whose key came late) by its text.
+// encrypted message whose key came late) by its text. Vote answers a poll.
 const (
 	NoRel RelKind = iota
 	Reply
@@ -87,6 +87,7 @@ const (
 	Retract
 	React
 	Resolve
+	Vote
 )
 
 // Rel relates a message to the earlier one with network id To. Quote is what that
@@ -96,6 +97,9 @@ type Rel struct {
 	To    string
 	Quote string `json:",omitempty"`
 }
+
+// Choice is an answer that a poll offers, by the network's own id and in words.
+type Choice struct{ ID, Text string }
 
 // Kind is what sort of message it is.
 type Kind uint8
@@ -149,8 +153,14 @@ type Message struct {
 	Raw  []byte // an MSN sender's own bytes, relayed untouched to MSN clients; networks ignore it
 	Late bool   // towards a Sink: delivered later than sent, show At
 
-	// Quiet: in, it opens no window: it waits for the next that is open.
+	// Poll is, in, what the poll that the message asks for offers, and out, with
+	// Rel.Kind Vote, what the account chose.
+	Poll []Choice `json:",omitempty"`
+
+	// Quiet: in, it opens no window: it waits for the next that is open. Aside: in,
+	// it is for the account alone although Conv is a room, so nothing relates to it.
 	Quiet bool
+	Aside bool `json:",omitempty"`
 
 	// Offer names what Raw offers ("the file a.jpg") in a way that only MSN clients
 	// can take up: whoever makes it waits for an answer. Networks ignore it.
@@ -189,9 +199,11 @@ const (
 // Read or Failed settles what Handle took; later ones may follow and are
 // informative, but Failed after Sent means that it did not arrive after all.
 // Out: {State: Delivered or Read} says that the network's message ID in Conv
-// reached the user.
+// reached the user. As is, in, the network's own id of the message, "" where it has
+// none or knows the account's own: Rel.To names it by that from then on.
 type Receipt struct {
 	ID    string
+	As    string
 	Conv  string
 	State ReceiptState
 	Err   error

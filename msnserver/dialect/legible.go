@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"sync"
+
+	"nudge/bridge/im"
 )
 
 // emojiPacked has a line for each emoji: its number and its name. A test keeps it
@@ -27,19 +29,6 @@ var emojiNames = sync.OnceValue(func() string {
 	}
 	return string(text)
 })
-
-// smileys are the emoji that Messenger draws itself, by what the user would type.
-var smileys = map[rune]string{
-	'🙂': ":)", '😊': ":)", '☺': ":)", '😃': ":D", '😄': ":D", '😁': ":D", '😀': ":D", '😂': ":D", '🤣': ":D", '😆': ":D",
-	'😉': ";)", '😮': ":-O", '😲': ":-O", '😯': ":-O", '😛': ":P", '😜': ":P", '😝': ":P", '😎': "(H)", '😠': ":@", '😡': ":@",
-	'😳': ":$", '😕': ":S", '🙁': ":(", '☹': ":(", '😞': ":(", '😢': ":'(", '😭': ":'(", '😐': ":|", '😑': ":|",
-	'😈': "(6)", '👿': "(6)", '😇': "(A)",
-	'❤': "(L)", '💕': "(L)", '💖': "(L)", '🧡': "(L)", '💛': "(L)", '💚': "(L)", '💙': "(L)", '💜': "(L)", '🖤': "(L)",
-	'😍': "(L)", '💔': "(U)", '👍': "(Y)", '👎': "(N)", '💋': "(K)", '😘': "(K)", '🎁': "(G)", '🌹': "(F)", '🥀': "(W)", '📷': "(P)",
-	'🎵': "(8)", '🎶': "(8)", '☀': "(#)", '🌞': "(#)", '🌙': "(S)", '⭐': "(*)", '🌟': "(*)", '✉': "(E)", '📧': "(E)", '📞': "(T)", '☎': "(T)",
-	'🕐': "(O)", '⏰': "(O)", '🎂': "(^)", '🍺': "(B)", '🍻': "(B)", '🍸': "(D)", '☕': "(C)", '🐱': "(@)", '🐈': "(@)", '🐶': "(&)", '🐕': "(&)",
-	'💡': "(I)", '🎬': "(~)", '🌈': "(R)", '🦇': ":[", '👦': "(Z)", '👧': "(X)",
-}
 
 // Code points that only dress an emoji.
 const (
@@ -82,7 +71,7 @@ func legible(s string) string {
 			i++
 		case regional(r):
 			b.WriteRune(r - regionA + 'A')
-		case emoji(r), smileys[r] != "" && next == pictured:
+		case emoji(r), im.Emoticon(r) != "" && next == pictured:
 			b.WriteString(inLetters(r))
 		default:
 			b.WriteRune(r)
@@ -93,7 +82,7 @@ func legible(s string) string {
 
 // inLetters is what stands for an emoji.
 func inLetters(r rune) string {
-	if s := smileys[r]; s != "" {
+	if s := im.Emoticon(r); s != "" {
 		return s
 	}
 	_, line, ok := strings.Cut(emojiNames(), fmt.Sprintf("\n%x ", r))
