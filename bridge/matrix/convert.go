@@ -2,7 +2,6 @@ package matrix
 
 import (
 	"cmp"
-	"encoding/json"
 	"strings"
 	"time"
 
@@ -64,8 +63,9 @@ func convert(e *evt, s scene) (msg im.Message, ok bool) {
 		c, _ := decode[event.RedactionEventContent](e.Content)
 		msg.Rel = im.Rel{Kind: im.Retract, To: string(cmp.Or(c.Redacts, e.Redacts))}
 		ok = msg.Rel.To != ""
-	case "m.poll.start", "org.matrix.msc3381.poll.start":
-		msg.Kind, msg.Text, ok = im.Notice, pollText(e.Content), true
+	case stablePoll + pollStart, unstablePoll + pollStart:
+		msg.Kind, ok = im.Notice, true
+		msg.Text, msg.Poll = readPoll(e)
 	case "m.call.invite":
 		msg.Kind, msg.Text, ok = im.Notice, textCall, true
 	}
@@ -163,49 +163,14 @@ func fillFile(msg *im.Message, c *event.MessageEventContent) {
 	msg.File = &f
 }
 
-// pollText is a poll as text (MSC3381 and its stable form).
-func pollText(raw json.RawMessage) string {
-	type words struct {
-		Body string `json:"org.matrix.msc1767.text"`
-		Text []struct {
-			Body string `json:"body"`
-		} `json:"m.text"`
-	}
-	type poll struct {
-		Question words   `json:"question"`
-		Answers  []words `json:"answers"`
-	}
-	c, ok := decode[struct {
-		Unstable *poll `json:"org.matrix.msc3381.poll.start"`
-		Stable   *poll `json:"m.poll"`
-	}](raw)
-	p := c.Stable
-	if p == nil {
-		p = c.Unstable
-	}
-	if !ok || p == nil {
-		return "started a poll. Vote in another Matrix app."
-	}
-	read := func(w words) string {
-		if len(w.Text) > 0 {
-			return w.Text[0].Body
-		}
-		return w.Body
-	}
-	var b strings.Builder
-	b.WriteString("asks: " + read(p.Question))
-	for _, a := range p.Answers {
-		b.WriteString("\n- " + read(a))
-	}
-	b.WriteString("\n(vote in another Matrix app)")
-	return im.Plain(b.String())
-}
-
 // content is what an outgoing message says in Matrix terms. The type is one
 // that SendMessageEvent takes; retractions are not sent so.
 func content(m im.Message, to id.EventID, origin string) (event.Type, any) {
 	x := extra{Origin: origin}
-	if m.Rel.Kind == im.React {
+	switch m.Rel.Kind {
+	case im.Vote:
+		return vote(m.Poll, to, x)
+	case im.React:
 		return event.EventReaction, struct {
 			event.ReactionEventContent
 			extra

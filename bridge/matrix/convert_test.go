@@ -57,8 +57,14 @@ func TestConvert(t *testing.T) {
 		"location": {event: `"type":"m.room.message","content":{"msgtype":"m.location","body":"Here","geo_uri":"geo:1,2"}`, want: im.Message{Text: "Here geo:1,2"}},
 		"encrypted": {event: `"type":"m.room.encrypted","content":{"algorithm":"m.megolm.v1.aes-sha2"}`,
 			want: im.Message{Kind: im.Notice, Text: textEncrypted}},
-		"poll": {event: `"type":"org.matrix.msc3381.poll.start","content":{"org.matrix.msc3381.poll.start":{"question":{"org.matrix.msc1767.text":"When?"},"answers":[{"org.matrix.msc1767.text":"Now"}]}}`,
-			want: im.Message{Kind: im.Notice, Text: "asks: When?\n- Now\n(vote in another Matrix app)"}},
+		"poll": {event: `"type":"org.matrix.msc3381.poll.start","content":{"org.matrix.msc3381.poll.start":{"question":{"org.matrix.msc1767.text":"When?"},"answers":[{"id":"n","org.matrix.msc1767.text":"Now"},{"id":"t","org.matrix.msc1767.text":"Then"}]}}`,
+			want: im.Message{Kind: im.Notice, Text: "asks: When?\n1. Now\n2. Then\n(to vote, write /vote and the number, as in: /vote 2)",
+				Poll: []im.Choice{{ID: "org.matrix.msc3381.poll/n", Text: "Now"}, {ID: "org.matrix.msc3381.poll/t", Text: "Then"}}}},
+		"poll, stable": {event: `"type":"m.poll.start","content":{"m.poll":{"question":{"m.text":[{"body":"When?"}]},"answers":[{"m.id":"n/1","m.text":[{"body":"Now\nor never"}]}]}}`,
+			want: im.Message{Kind: im.Notice, Text: "asks: When?\n1. Now or never\n(to vote, write /vote and the number, as in: /vote 1)",
+				Poll: []im.Choice{{ID: "m.poll/n/1", Text: "Now or never"}}}},
+		"poll without ids": {event: `"type":"m.poll.start","content":{"m.poll":{"question":{"m.text":[{"body":"When?"}]},"answers":[{"m.text":[{"body":"Now"}]}]}}`,
+			want: im.Message{Kind: im.Notice, Text: "asks: When?\n1. Now\n(vote in another Matrix app)"}},
 		"call":          {event: `"type":"m.call.invite","content":{}`, want: im.Message{Kind: im.Notice, Text: textCall}},
 		"state":         {event: `"type":"m.room.message","state_key":"","content":{"msgtype":"m.text","body":"x"}`, skip: true},
 		"redacted":      {event: `"type":"m.room.message","content":{}`, skip: true},
@@ -110,7 +116,11 @@ func TestContent(t *testing.T) {
 		"reply":  {im.Message{Text: "yes", Rel: im.Rel{Kind: im.Reply}}, `{"msgtype":"m.text","body":"yes","m.relates_to":{"m.in_reply_to":{"event_id":"$o"}},"appliance.origin":"box/1"}`},
 		"edit":   {im.Message{Text: "new", Rel: im.Rel{Kind: im.Edit}}, `{"msgtype":"m.text","body":"* new","m.mentions":{},"m.new_content":{"msgtype":"m.text","body":"new"},"m.relates_to":{"rel_type":"m.replace","event_id":"$o"},"appliance.origin":"box/1"}`},
 		"react":  {im.Message{Text: "👍", Rel: im.Rel{Kind: im.React}}, `{"m.relates_to":{"rel_type":"m.annotation","event_id":"$o","key":"👍"},"appliance.origin":"box/1"}`},
-		"file":   {im.Message{File: &im.File{Ref: "mxc://hs/1", Name: "a.png", Type: "image/png", Size: 5}}, `{"msgtype":"m.image","body":"a.png","url":"mxc://hs/1","info":{"mimetype":"image/png","size":5},"filename":"a.png","appliance.origin":"box/1"}`},
+		"vote": {im.Message{Text: "Now", Rel: im.Rel{Kind: im.Vote}, Poll: []im.Choice{{ID: "org.matrix.msc3381.poll/n"}}},
+			`{"m.relates_to":{"rel_type":"m.reference","event_id":"$o"},"org.matrix.msc3381.poll.response":{"answers":["n"]},"appliance.origin":"box/1"}`},
+		"vote, stable": {im.Message{Text: "Now", Rel: im.Rel{Kind: im.Vote}, Poll: []im.Choice{{ID: "m.poll/n/1"}}},
+			`{"m.relates_to":{"rel_type":"m.reference","event_id":"$o"},"m.selections":["n/1"],"appliance.origin":"box/1"}`},
+		"file": {im.Message{File: &im.File{Ref: "mxc://hs/1", Name: "a.png", Type: "image/png", Size: 5}}, `{"msgtype":"m.image","body":"a.png","url":"mxc://hs/1","info":{"mimetype":"image/png","size":5},"filename":"a.png","appliance.origin":"box/1"}`},
 	} {
 		_, v := content(c.m, "$o", "box/1")
 		b, err := json.Marshal(v)
@@ -223,7 +233,7 @@ func FuzzContent(f *testing.F) {
 	f.Add("\xed\xa0\x80\u2028</script>", uint8(2), uint8(4))
 	f.Fuzz(func(t *testing.T, text string, kind, rel uint8) {
 		_, v := content(im.Message{
-			Text: text, Kind: im.Kind(kind % 4), Rel: im.Rel{Kind: im.RelKind(rel % 6)},
+			Text: text, Kind: im.Kind(kind % 4), Rel: im.Rel{Kind: im.RelKind(rel % 7)}, Poll: []im.Choice{{ID: text}},
 			Style: im.Style{Font: text, Effects: text, Color: text}, File: &im.File{Ref: "mxc://hs/1", Name: text, Type: text},
 		}, "$o", "box/1")
 		b, err := json.Marshal(v)

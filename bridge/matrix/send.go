@@ -21,7 +21,7 @@ import (
 // before the hub sends it again.
 func (l *link) send(ctx context.Context, m im.Message) error {
 	to := l.track.event(m.Rel.To)
-	if m.Rel.Kind == im.Resolve || m.Rel.Kind != im.NoRel && to == "" {
+	if m.Rel.Kind == im.Resolve || m.Rel.Kind != im.NoRel && to == "" || m.Rel.Kind == im.Vote && len(m.Poll) == 0 {
 		return im.ErrUnsupported
 	}
 	r, err := l.roomFor(ctx, m, to)
@@ -43,7 +43,11 @@ func (l *link) send(ctx context.Context, m im.Message) error {
 	}
 	l.track.saw(sent, r, m.Rel.Kind == im.React)
 	l.track.named(m.ID, sent)
-	l.track.said(sent, m.Text)
+	if m.Rel.Kind == im.Edit {
+		l.track.said(to, m.Text)
+	} else {
+		l.track.said(sent, m.Text)
+	}
 	receipt, ok := l.settle(m.ID)
 	if !ok {
 		return nil // its echo was faster

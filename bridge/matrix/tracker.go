@@ -76,7 +76,7 @@ func (t *tracker) settle(msg string) (sent im.Receipt, ok bool) {
 	defer t.mu.Unlock()
 	conv, ok := t.pending[msg]
 	delete(t.pending, msg)
-	return im.Receipt{ID: msg, Conv: conv, State: im.Sent}, ok
+	return im.Receipt{ID: msg, As: string(t.sent[msg]), Conv: conv, State: im.Sent}, ok
 }
 
 // open lists the messages that are without a receipt.

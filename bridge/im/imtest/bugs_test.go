@@ -25,6 +25,7 @@ var bugs = []struct {
 	{"presence waits", "mute server", "presence and typing"},
 	{"deaf to ctx", "mute server", "a cancelled Handle"},
 	{"no receipt", "receipts", "no receipt for everything sent"},
+	{"relations without receipt", "relations", "no receipt for everything sent"},
 	{"two receipts", "receipts", "has receipts"},
 	{"sends nothing", "send order", "nothing more reached the peer"},
 	{"edits without receipt", "edits", "no receipt for everything sent"},

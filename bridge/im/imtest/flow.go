@@ -93,6 +93,34 @@ func checkSideBySide(s *session) {
 	s.settled()
 }
 
+func checkRelations(s *session) {
+	s.connect()
+	var said []string
+	s.say(&said, 1)
+	s.received(said)
+	s.box.mu.Lock()
+	theirs := s.box.journal[0].ID
+	s.box.mu.Unlock()
+	mine := s.text("a wrong word")
+	s.send(mine)
+	s.settled()
+	for _, unknown := range []string{"", "unknown-"} { // what a network has forgotten does no harm
+		for _, m := range []im.Message{
+			{Text: "a right word", Rel: im.Rel{Kind: im.Edit, To: mine.ID}},
+			{Text: "👍", Rel: im.Rel{Kind: im.React, To: theirs, Quote: said[0]}},
+			{Text: "an <answer>", Rel: im.Rel{Kind: im.Reply, To: theirs, Quote: said[0]}},
+			{Text: "Now", Rel: im.Rel{Kind: im.Vote, To: theirs}, Poll: []im.Choice{{ID: "1", Text: "Now"}}},
+			{Rel: im.Rel{Kind: im.Retract, To: mine.ID, Quote: "a right word"}},
+		} {
+			t := s.text(m.Text)
+			m.ID, m.Conv, m.At, m.Rel.To = t.ID, t.Conv, t.At, unknown+m.Rel.To
+			s.send(m)
+			s.settled()
+		}
+	}
+	s.alive()
+}
+
 func checkReceiveOrder(s *session) {
 	s.connect()
 	var said []string

@@ -27,6 +27,8 @@
 // Handle and Find return when their context ends. Presence and typing never
 // block, not even when the server is mute. Events that no network takes
 // (Roster, LinkState and those that only the hub makes) are ErrUnsupported.
+// A message that relates to another (Rel) is settled or refused like any; To is the
+// ID of a Message that came, that of a Receipt's As, or the ID of one that went out.
 // A contact edit settled twice does no harm. Find says ErrNotFound for nobody.
 //
 // Receiving: in order; Message has ID, Conv, From, At and valid UTF-8, and its
@@ -135,6 +137,7 @@ var checks = []check{
 	{"send side by side", []string{"Hear", "Others"}, checkSideBySide},
 	{"receive order", []string{"Say"}, checkReceiveOrder},
 	{"answers", []string{"Answers"}, checkAnswers},
+	{"relations", []string{"Say"}, checkRelations},
 	{"edits", nil, checkEdits},
 	{"asked", []string{"Ask"}, checkAsked},
 	{"late settle", []string{"Say"}, checkLateSettle},

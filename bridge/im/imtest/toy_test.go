@@ -284,7 +284,7 @@ func (k *toyLink) say(ctx context.Context, m im.Message) error {
 	if lost {
 		return errors.New("cut off")
 	}
-	if k.bug != "no receipt" {
+	if k.bug != "no receipt" && (k.bug != "relations without receipt" || m.Rel.Kind == im.NoRel) {
 		k.receipt(m.ID, m.Conv)
 	}
 	return nil
