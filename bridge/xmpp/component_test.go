@@ -277,9 +277,9 @@ func TestComponentReceipts(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 		p.handle(im.Message{ID: "out-1", Conv: "bob@chat.test", Text: "two"})
-		equal(t, "sent", of[im.Receipt](p.events()), "[{out-1 bob@chat.test 0 <nil>}]")
+		equal(t, "sent", of[im.Receipt](p.events()), "[{out-1  bob@chat.test 0 <nil>}]")
 		p.bob.Send("<message to='" + aliceThere + "'><received xmlns='" + nsReceipts + "' id='out-1'/></message>")
-		equal(t, "delivered", of[im.Receipt](p.events()), "[{out-1 bob@chat.test 1 <nil>}]")
+		equal(t, "delivered", of[im.Receipt](p.events()), "[{out-1  bob@chat.test 1 <nil>}]")
 		p.handle(im.Typing{Conv: "bob@chat.test", On: true})
 		pass(2 * typingEnds)
 		var states []string

@@ -3,7 +3,9 @@ package xmpp
 import (
 	"encoding/xml"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"gosrc.io/xmpp/stanza"
 
@@ -28,11 +30,11 @@ func words(space, local, content string) stanza.Node {
 
 // composeGroup makes the stanza for m to all in a room. Nobody is asked for a
 // receipt, and a nudge, which would shake everybody's window, is told in words.
-func composeGroup(m im.Message, room string, target string, known bool) (stanza.Message, error) {
+func composeGroup(m im.Message, room string, about target) (stanza.Message, error) {
 	if m.Kind == im.Nudge {
 		m.Kind, m.Text = im.Emote, "sends a nudge"
 	}
-	p, err := compose(m, room, target, known)
+	p, err := compose(m, room, about)
 	p.Type = stanza.MessageTypeGroupchat
 	p.Extensions = slices.DeleteFunc(p.Extensions, func(e stanza.MsgExtension) bool {
 		n, is := e.(stanza.Node)
@@ -41,10 +43,9 @@ func composeGroup(m im.Message, room string, target string, known bool) (stanza.
 	return p, err
 }
 
-// compose makes the stanza for m. target is what the peer's client calls the
-// message that m.Rel names; false when that isn't known. ErrUnsupported: the
-// hub says it in plain text instead.
-func compose(m im.Message, to string, target string, known bool) (stanza.Message, error) {
+// compose makes the stanza for m, which is about another message when m.Rel says so.
+// ErrUnsupported: the hub says it in plain text instead.
+func compose(m im.Message, to string, about target) (stanza.Message, error) {
 	p := stanza.NewMessage(stanza.Attrs{Type: stanza.MessageTypeChat, To: to, Id: m.ID})
 	add := func(n ...stanza.Node) {
 		for _, n := range n {
@@ -56,19 +57,16 @@ func compose(m im.Message, to string, target string, known bool) (stanza.Message
 	case m.Kind == im.Nudge:
 		// The hint makes servers keep it, so that it can be settled and caught up.
 		add(element(nsAttention, "attention"), element(nsHints, "store"))
-	case m.File != nil:
+	case m.File != nil, m.Rel.Kind != im.NoRel && about.name == "", m.Rel.Kind == im.Vote:
 		return p, im.ErrUnsupported
 	case m.Rel.Kind == im.React:
-		if !known {
-			return p, im.ErrUnsupported
-		}
-		r := element(nsReactions, "reactions", "id", target)
+		r := element(nsReactions, "reactions", "id", about.name)
 		for _, e := range strings.Fields(body) {
 			r.Nodes = append(r.Nodes, words(nsReactions, "reaction", e))
 		}
 		add(r, element(nsHints, "store"))
 	case m.Rel.Kind == im.Retract:
-		add(element(nsRetract, "retract", "id", target), element(nsFallback, "fallback", "for", nsRetract), element(nsHints, "store"))
+		add(element(nsRetract, "retract", "id", about.name), element(nsFallback, "fallback", "for", nsRetract), element(nsHints, "store"))
 		p.Body = "(took back an earlier message)"
 	case strings.TrimSpace(body) == "":
 		return p, im.ErrUnsupported
@@ -79,14 +77,31 @@ func compose(m im.Message, to string, target string, known bool) (stanza.Message
 		}
 		switch {
 		case m.Rel.Kind == im.Edit:
-			add(element(nsCorrect, "replace", "id", target))
-		case m.Rel.Kind == im.Reply && known:
-			add(element(nsReply, "reply", "id", target, "to", m.Conv))
+			add(element(nsCorrect, "replace", "id", about.name))
+		case m.Rel.Kind == im.Reply:
+			add(composeReply(&p, m, about)...)
 		}
 		add(element(nsActive, "active"), element(nsMarkers, "markable"))
 	}
 	add(element(nsSID, "origin-id", "id", m.ID), element(nsReceipts, "request"))
 	return p, nil
+}
+
+// composeReply makes what says that p answers another message, and puts that into
+// words for clients that don't know such a thing (XEP-0461 §3.2, XEP-0428).
+func composeReply(p *stanza.Message, m im.Message, about target) []stanza.Node {
+	reply := element(nsReply, "reply", "id", about.name)
+	if about.author != "" {
+		reply = element(nsReply, "reply", "id", about.name, "to", about.author)
+	}
+	if m.Rel.Quote == "" || m.Kind != im.Text {
+		return []stanza.Node{reply}
+	}
+	quote := "> " + im.OneLine(m.Rel.Quote) + "\n"
+	p.Body = quote + p.Body
+	fallback := element(nsFallback, "fallback", "for", nsReply)
+	fallback.Nodes = []stanza.Node{element(nsFallback, "body", "start", "0", "end", strconv.Itoa(utf8.RuneCountInString(quote)))}
+	return []stanza.Node{reply, fallback}
 }
 
 // composeState makes a chat state; it is worth nothing later.

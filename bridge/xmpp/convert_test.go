@@ -184,15 +184,26 @@ func TestCompose(t *testing.T) {
 		{"text", msg(func(m *im.Message) { m.Text = "a\r\n<b>\x00\xff\ufffe😀" }), false, head + "<body>a&#xA;&lt;b&gt;\ufffd😀</body>" + chat},
 		{"emote", msg(func(m *im.Message) { m.Kind = im.Emote }), false, head + "<body>/me hi</body>" + chat},
 		{"nudge", msg(func(m *im.Message) { m.Kind, m.Text = im.Nudge, "" }), false, head + `<attention xmlns="urn:xmpp:attention:0"></attention><store xmlns="urn:xmpp:hints"></store>` + tail},
-		{"edit", msg(func(m *im.Message) { m.Rel.Kind = im.Edit }), false, head + `<body>hi</body><replace xmlns="urn:xmpp:message-correct:0" id="t1"></replace>` + chat},
+		{"edit", msg(func(m *im.Message) { m.Rel.Kind = im.Edit }), true, head + `<body>hi</body><replace xmlns="urn:xmpp:message-correct:0" id="t1"></replace>` + chat},
 		{"reply", msg(func(m *im.Message) { m.Rel.Kind = im.Reply }), true, head + `<body>hi</body><reply xmlns="urn:xmpp:reply:0" id="t1" to="bob@b.test"></reply>` + chat},
-		{"reply to what is not known", msg(func(m *im.Message) { m.Rel.Kind = im.Reply }), false, head + `<body>hi</body>` + chat},
+		{"reply with a quote", msg(func(m *im.Message) { m.Rel = im.Rel{Kind: im.Reply, Quote: "söup\n?"} }), true, head + `<body>&gt; söup ?&#xA;hi</body><reply xmlns="urn:xmpp:reply:0" id="t1" to="bob@b.test"></reply>` +
+			`<fallback xmlns="urn:xmpp:fallback:0" for="urn:xmpp:reply:0"><body xmlns="urn:xmpp:fallback:0" start="0" end="9"></body></fallback>` + chat},
+		{"retraction", msg(func(m *im.Message) { m.Rel.Kind, m.Text = im.Retract, "" }), true, head + `<body>(took back an earlier message)</body><retract xmlns="urn:xmpp:message-retract:1" id="t1"></retract>` +
+			`<fallback xmlns="urn:xmpp:fallback:0" for="urn:xmpp:message-retract:1"></fallback><store xmlns="urn:xmpp:hints"></store>` + tail},
+		{"edit of what is not known", msg(func(m *im.Message) { m.Rel.Kind = im.Edit }), false, "unsupported"},
+		{"retraction of what is not known", msg(func(m *im.Message) { m.Rel.Kind, m.Text = im.Retract, "" }), false, "unsupported"},
+		{"reply to what is not known", msg(func(m *im.Message) { m.Rel.Kind = im.Reply }), false, "unsupported"},
+		{"vote", msg(func(m *im.Message) { m.Rel.Kind = im.Vote }), true, "unsupported"},
 		{"reaction", msg(func(m *im.Message) { m.Rel.Kind, m.Text = im.React, "👍" }), true, head + `<reactions xmlns="urn:xmpp:reactions:0" id="t1"><reaction xmlns="urn:xmpp:reactions:0">👍</reaction></reactions><store xmlns="urn:xmpp:hints"></store>` + tail},
 		{"reaction to what is not known", msg(func(m *im.Message) { m.Rel.Kind, m.Text = im.React, "👍" }), false, "unsupported"},
 		{"only bytes", im.Message{ID: "o1", Conv: "bob@b.test", Raw: []byte("x")}, false, "unsupported"},
 		{"file", msg(func(m *im.Message) { m.File = &im.File{Ref: "x"} }), false, "unsupported"},
 	} {
-		p, err := compose(c.m, c.m.Conv, "t1", c.known)
+		about := target{}
+		if c.known {
+			about = target{"t1", c.m.Conv}
+		}
+		p, err := compose(c.m, c.m.Conv, about)
 		b, _ := xml.Marshal(p)
 		g := string(b)
 		if err == im.ErrUnsupported {
@@ -248,9 +259,9 @@ func FuzzLive(f *testing.F) {
 func FuzzCompose(f *testing.F) {
 	f.Add("hi", "to", uint8(0), uint8(0))
 	f.Add("\x00\xff<&\ufffe\r\n", "a<b", uint8(1), uint8(2))
-	f.Fuzz(func(t *testing.T, text, target string, kind, rel uint8) {
-		m := im.Message{ID: "o", Conv: "b@c", Text: text, Kind: im.Kind(kind % 4), Rel: im.Rel{Kind: im.RelKind(rel % 6)}}
-		p, err := compose(m, "b@c", target, true)
+	f.Fuzz(func(t *testing.T, text, name string, kind, rel uint8) {
+		m := im.Message{ID: "o", Conv: "b@c", Text: text, Kind: im.Kind(kind % 4), Rel: im.Rel{Kind: im.RelKind(rel % 7), Quote: text}}
+		p, err := compose(m, "b@c", target{name, name})
 		if err != nil {
 			return
 		}

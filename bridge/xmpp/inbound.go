@@ -127,6 +127,9 @@ func (m *memory) digest(h *heard, own string) (events []im.Event, said bool) {
 		msg.Rel.To = m.refs.id(conv, msg.Rel.To)
 	}
 	m.refs.add(h.id, conv, h.ref, h.mark)
+	if h.room {
+		m.refs.saidBy(h.id, h.peer.String())
+	}
 	return append(events, *msg), true
 }
 

@@ -386,7 +386,7 @@ func TestEchoBeforeTheMark(t *testing.T) {
 		s.events()
 		s.connect()
 		ev := s.events()
-		equal(t, "receipts", of[im.Receipt](ev), "[{o1 bob@chat.test 0 <nil>}]")
+		equal(t, "receipts", of[im.Receipt](ev), "[{o1  bob@chat.test 0 <nil>}]")
 		up := slices.IndexFunc(ev, func(e im.Event) bool { _, is := e.(im.LinkState); return is })
 		if at := slices.IndexFunc(ev, func(e im.Event) bool { _, is := e.(im.Receipt); return is }); at > up {
 			t.Error("settled after Up")
@@ -406,7 +406,7 @@ func TestEchoWithoutMark(t *testing.T) {
 		s.desk.mark, s.desk.open = nil, []im.Unsettled{{Event: m}}
 		s.connect()
 		ev := s.events()
-		equal(t, "receipts", of[im.Receipt](ev), "[{o1 bob@chat.test 0 <nil>}]")
+		equal(t, "receipts", of[im.Receipt](ev), "[{o1  bob@chat.test 0 <nil>}]")
 		equal(t, "said", said(ev), "[]")
 		if !decodeMark(s.desk.mark).valid {
 			t.Error("no mark")
@@ -546,7 +546,7 @@ func TestReceiptsIn(t *testing.T) {
 		eve.Send("<message to='alice@chat.test' type='error' id='o1'><error type='cancel'><gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>")
 		s.bob.Send("<message to='alice@chat.test' type='chat'><received xmlns='urn:xmpp:receipts' id='o1'/></message>")
 		s.bob.Send("<message to='alice@chat.test' type='chat'><received xmlns='urn:xmpp:receipts' id='o1'/></message>")
-		equal(t, "receipts", of[im.Receipt](s.events()), "[{o1 bob@chat.test 0 <nil>} {o1 bob@chat.test 1 <nil>}]")
+		equal(t, "receipts", of[im.Receipt](s.events()), "[{o1  bob@chat.test 0 <nil>} {o1  bob@chat.test 1 <nil>}]")
 		s.handle(im.Message{ID: "o2", Conv: "nobody@elsewhere.test", Text: "hi"})
 		r := of[im.Receipt](s.events())
 		if len(r) == 0 || r[len(r)-1].State != im.Failed || r[len(r)-1].Err == nil {
@@ -682,7 +682,7 @@ func TestRequests(t *testing.T) {
 			t.Fatalf("the request is forgotten: %+v", full)
 		}
 		s.handle(im.ContactEdit{ID: "x1", Op: im.Accept, Who: im.Contact{Person: im.Person{Addr: im.Addr{Net: Name, ID: "eve@chat.test"}}, Followed: true}})
-		equal(t, "receipt", of[im.Receipt](s.events()), "[{x1 eve@chat.test 0 <nil>}]")
+		equal(t, "receipt", of[im.Receipt](s.events()), "[{x1  eve@chat.test 0 <nil>}]")
 		equal(t, "roster", s.srv.Roster("alice", "eve@chat.test"), `from "" [] `)
 		s.link.Close()
 		s.connect()
@@ -743,7 +743,7 @@ func TestShortCut(t *testing.T) {
 		ev := s.events()
 		equal(t, "said", said(ev), "[one]")
 		equal(t, "states", len(of[im.LinkState](ev)), 0)
-		equal(t, "receipts", of[im.Receipt](ev), "[{o1 bob@chat.test 0 <nil>}]")
+		equal(t, "receipts", of[im.Receipt](ev), "[{o1  bob@chat.test 0 <nil>}]")
 		if n := hears(s.bob, "presence"); len(n) != 0 {
 			t.Error("bob saw alice leave")
 		}

@@ -376,6 +376,7 @@ func (y *lobby) aside(r *room, from stream.JID, n *stanza.Node, done func()) {
 	h.msg.At, h.late = stamp(n, now)
 	listener{me: y.self, now: now}.identify(&h, n)
 	m.ID, m.Conv, m.From, m.Name, m.Rel = h.id, h.conv(), h.who(), from.Resource, im.Rel{}
+	m.Aside = true
 	m.Text = "(only to you; what you answer here goes to all) " + m.Text
 	y.report(func(err error) {
 		if err == nil {

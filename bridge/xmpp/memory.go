@@ -72,6 +72,7 @@ type sentTo struct {
 	conv  string
 	any   bool // a receipt came
 	state im.ReceiptState
+	first chan struct{} // closed by the first receipt; nil while nobody waits
 }
 
 func newSends() *sends { return &sends{of: map[string]*sentTo{}} }
@@ -109,14 +110,32 @@ func (s *sends) furthers(r im.Receipt) bool {
 		return false
 	}
 	t.any, t.state = true, r.State
+	if t.first != nil {
+		close(t.first)
+		t.first = nil
+	}
 	return true
+}
+
+// answered is closed when the first receipt for a message comes; nil when there is
+// one, or nothing is known of the message.
+func (s *sends) answered(id string) <-chan struct{} {
+	t := s.of[id]
+	if t == nil || t.any {
+		return nil
+	}
+	if t.first == nil {
+		t.first = make(chan struct{})
+	}
+	return t.first
 }
 
 // refs remembers how messages are called: in the archive (as the hub knows
 // them) and by the sender's client (as other clients refer to them).
 type refs struct {
 	byID  map[string]ref
-	read  map[string]bool // ids whose sender wants to know that they were read
+	read  map[string]bool   // ids whose sender wants to know that they were read
+	by    map[string]string // full addresses of who said them in a room
 	byRef map[ref]string
 	order []string
 }
@@ -125,7 +144,7 @@ type refs struct {
 type ref struct{ conv, name string }
 
 func newRefs() *refs {
-	return &refs{byID: map[string]ref{}, read: map[string]bool{}, byRef: map[ref]string{}}
+	return &refs{byID: map[string]ref{}, read: map[string]bool{}, by: map[string]string{}, byRef: map[ref]string{}}
 }
 
 func (r *refs) add(id, conv, name string, read bool) {
@@ -145,7 +164,15 @@ func (r *refs) add(id, conv, name string, read bool) {
 		delete(r.byRef, r.byID[old])
 		delete(r.byID, old)
 		delete(r.read, old)
+		delete(r.by, old)
 		r.order = slices.Delete(r.order, 0, 1)
+	}
+}
+
+// saidBy notes who said something in a room.
+func (r *refs) saidBy(id, who string) {
+	if _, known := r.byID[id]; known {
+		r.by[id] = who
 	}
 }
 
@@ -164,4 +191,43 @@ func (r *refs) name(conv, id string) (string, bool) {
 		return x.name, true
 	}
 	return id, false
+}
+
+// target is the message that another one is about.
+type target struct {
+	name   string // what clients call it, "" when that is not known
+	author string // his address, "" likewise
+}
+
+// about finds what a relation is to. In a direct conversation the account's own
+// messages have the names that the box gave them.
+func (r *refs) about(conv string, rel im.Rel) target {
+	if strings.HasPrefix(rel.To, ownPrefix) {
+		return target{name: rel.To}
+	}
+	name, known := r.name(conv, rel.To)
+	if !known {
+		return target{}
+	}
+	return target{name, conv}
+}
+
+// aboutGroup is about for a room, which gives messages names of its own (XEP-0461
+// §3.1, XEP-0424 §5); only a correction has the name that its client gave it
+// (XEP-0308 §4).
+func (r *refs) aboutGroup(conv string, rel im.Rel) target {
+	if rel.Kind == im.Edit {
+		if !strings.HasPrefix(rel.To, ownPrefix) {
+			return target{}
+		}
+		return target{name: rel.To}
+	}
+	name, known := r.name(conv, rel.To)
+	if filed, ok := strings.CutPrefix(rel.To, conv+"#"); ok {
+		name, known = filed, true
+	}
+	if !known {
+		return target{}
+	}
+	return target{name, r.by[rel.To]}
 }

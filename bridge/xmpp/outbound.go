@@ -33,11 +33,10 @@ func (m *memory) outgoing(msg im.Message) (p stanza.Message, err error) {
 	}
 	conv := addr(j).ID
 	c := m.contact(conv)
-	target, known := m.refs.name(conv, msg.Rel.To)
 	if msg.Kind == im.Nudge && time.Since(c.nudgedOut) < nudgePause {
 		return p, &im.Refused{Text: "You can't send nudges that often."}
 	}
-	if p, err = compose(msg, c.target(conv), target, known); err != nil {
+	if p, err = compose(msg, c.target(conv), m.refs.about(conv, msg.Rel)); err != nil {
 		return p, err
 	}
 	if msg.Kind == im.Nudge {

@@ -225,16 +225,19 @@ func (y *lobby) say(ctx context.Context, m im.Message) error {
 func (y *lobby) outgoing(ctx context.Context, m im.Message) (p stanza.Message, send bool, err error) {
 	y.mu.Lock()
 	r := y.rooms[m.Conv]
-	var t *try
+	var waits []<-chan struct{}
 	if r != nil && r.stage == entering {
-		t = r.try
+		waits = append(waits, r.try.over)
+	}
+	if earlier := y.mem.sends.answered(m.Rel.To); earlier != nil {
+		waits = append(waits, earlier) // the room will say what it calls that
 	}
 	y.mu.Unlock()
-	if t != nil {
-		ctx, cancel := context.WithTimeout(ctx, enterWithin)
-		defer cancel()
+	ctx, cancel := context.WithTimeout(ctx, enterWithin)
+	defer cancel()
+	for _, over := range waits {
 		select {
-		case <-t.over:
+		case <-over:
 		case <-ctx.Done():
 		}
 	}
@@ -251,8 +254,7 @@ func (y *lobby) outgoing(ctx context.Context, m im.Message) (p stanza.Message, s
 	if s := y.mem.sends.of[m.ID]; s != nil && s.any {
 		return p, false, nil
 	}
-	target, known := y.mem.refs.name(m.Conv, m.Rel.To)
-	if p, err = composeGroup(m, m.Conv, target, known); err != nil {
+	if p, err = composeGroup(m, m.Conv, y.mem.refs.aboutGroup(m.Conv, m.Rel)); err != nil {
 		return p, false, err
 	}
 	p.From = y.from
@@ -260,7 +262,8 @@ func (y *lobby) outgoing(ctx context.Context, m im.Message) (p stanza.Message, s
 	return p, true, nil
 }
 
-// enterWithin is how long a message waits for the account to be in its room.
+// enterWithin is how long a message waits for the account to be in its room, and for
+// the room to say an earlier one that it is about.
 const enterWithin = 15 * time.Second
 
 // has tells whether a conversation is with a room.
