@@ -60,8 +60,7 @@ func convert(e *evt, s scene) (msg im.Message, ok bool) {
 		msg.Rel = im.Rel{Kind: im.React, To: string(c.RelatesTo.GetAnnotationID())}
 		msg.Text, ok = im.Plain(c.RelatesTo.GetAnnotationKey()), msg.Rel.To != ""
 	case event.EventRedaction.Type:
-		c, _ := decode[event.RedactionEventContent](e.Content)
-		msg.Rel = im.Rel{Kind: im.Retract, To: string(cmp.Or(c.Redacts, e.Redacts))}
+		msg.Rel = im.Rel{Kind: im.Retract, To: string(redacted(e))}
 		ok = msg.Rel.To != ""
 	case stablePoll + pollStart, unstablePoll + pollStart:
 		msg.Kind, ok = im.Notice, true
@@ -70,6 +69,13 @@ func convert(e *evt, s scene) (msg im.Message, ok bool) {
 		msg.Kind, msg.Text, ok = im.Notice, textCall, true
 	}
 	return msg, ok
+}
+
+// redacted is the event that a redaction takes back: the room's version says where
+// that is.
+func redacted(e *evt) id.EventID {
+	c, _ := decode[event.RedactionEventContent](e.Content)
+	return cmp.Or(c.Redacts, e.Redacts)
 }
 
 func convertMessage(e *evt, msg *im.Message) bool {

@@ -49,7 +49,7 @@ func (s *service) findEchoes(ctx context.Context, acct im.Account) (missing []st
 	oldest := map[id.RoomID]time.Time{}
 	for _, u := range s.host.Unsettled(acct.Addr) {
 		m, ok := u.Event.(im.Message)
-		if !ok || !g.track.pend(m.ID, m.Conv) {
+		if !ok || !g.track.pend(m) {
 			continue
 		}
 		r := g.mem.place(m.Conv)

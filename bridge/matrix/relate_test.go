@@ -48,6 +48,14 @@ func TestRelations(t *testing.T) {
 			}
 		}
 	}
+	bare := evt{Type: "m.room.redaction", Redacts: id.EventID(as)} // as some servers leave it
+	if msg := l.(*link).echoOf(&bare); msg != "r4" {
+		t.Errorf("the redaction is the echo of %q", msg)
+	}
+	bare.Redacts = id.EventID(theirs)
+	if msg := l.(*link).echoOf(&bare); msg != "" {
+		t.Errorf("another redaction is the echo of %q", msg)
+	}
 	w.say(room, bob, "that was all")
 	w.hears("that was all")
 	for _, ev := range w.host.all() {

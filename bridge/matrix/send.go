@@ -34,7 +34,7 @@ func (l *link) send(ctx context.Context, m im.Message) error {
 	if encrypted, _ := l.mem.secrecy(r); encrypted && m.Rel.Kind == im.React && strings.ContainsFunc(m.Text, wordy) {
 		return im.ErrUnsupported // reactions go in clear, for servers to count: no place for words
 	}
-	if !l.track.pend(m.ID, m.Conv) {
+	if !l.track.pend(m) {
 		return nil
 	}
 	sent, err := l.put(ctx, r, m, to)

@@ -44,7 +44,7 @@ func (l *link) follow(ctx context.Context) error {
 	}()
 	for _, u := range l.host.Unsettled(l.user) {
 		if m, ok := u.Event.(im.Message); ok {
-			l.track.pend(m.ID, m.Conv)
+			l.track.pend(m)
 		}
 	}
 	if err := l.recover(ctx); err != nil {

@@ -204,11 +204,13 @@ func (l *link) echoOf(e *evt) string {
 		return e.Unsigned.TransactionID
 	}
 	x, _ := decode[extra](e.Content)
-	box, msg, _ := strings.Cut(x.Origin, "/")
-	if box != l.box {
-		return ""
+	if box, msg, _ := strings.Cut(x.Origin, "/"); box == l.box {
+		return msg
 	}
-	return msg
+	if e.Type == event.EventRedaction.Type { // Dendrite keeps neither of the two
+		return l.track.eraser(redacted(e))
+	}
+	return ""
 }
 
 // ephemeral is who began and stopped writing in a room.

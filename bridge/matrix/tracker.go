@@ -26,12 +26,13 @@ type tracker struct {
 	outs    []string     // of sent, oldest first
 }
 
-// place is where an event was, whether it was a reaction, and what it said in
-// short.
+// place is where an event was, whether it was a reaction, what it said in short, and
+// which message of ours takes it back.
 type place struct {
 	room     id.RoomID
 	reaction bool
 	said     string
+	eraser   string
 }
 
 // maxQuote is how many characters of a message are remembered.
@@ -60,14 +61,39 @@ func newTracker() *tracker {
 
 // pend notes that a message is being sent. It is false when that came back as an
 // event already: then the receipt is on its way.
-func (t *tracker) pend(msg, conv string) bool {
+func (t *tracker) pend(m im.Message) bool {
+	to := t.event(m.Rel.To)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if _, back := t.sent[msg]; back {
+	if _, back := t.sent[m.ID]; back {
 		return false
 	}
-	t.pending[msg] = conv
+	t.pending[m.ID] = m.Conv
+	if m.Rel.Kind == im.Retract && to != "" {
+		p := t.where[to]
+		p.eraser = m.ID
+		t.put(to, p)
+	}
 	return true
+}
+
+// eraser is the message of ours that takes an event back, "" when none does.
+func (t *tracker) eraser(e id.EventID) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.where[e].eraser
+}
+
+// put keeps what is known of an event. The lock is held.
+func (t *tracker) put(e id.EventID, p place) {
+	if _, known := t.where[e]; !known {
+		t.order = append(t.order, e)
+	}
+	t.where[e] = p
+	if len(t.order) > remembered {
+		delete(t.where, t.order[0])
+		t.order = t.order[1:]
+	}
 }
 
 // settle takes a message out of pending, for the one who gets ok.
@@ -90,16 +116,9 @@ func (t *tracker) open() []string {
 func (t *tracker) saw(e id.EventID, r id.RoomID, reaction bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	p, known := t.where[e]
-	if !known {
-		t.order = append(t.order, e)
-	}
+	p := t.where[e]
 	p.room, p.reaction = r, reaction
-	t.where[e] = p
-	if len(t.order) > remembered {
-		delete(t.where, t.order[0])
-		t.order = t.order[1:]
-	}
+	t.put(e, p)
 }
 
 // named notes which event a message of ours became.

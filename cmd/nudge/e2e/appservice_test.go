@@ -25,6 +25,7 @@ func TestAppService(t *testing.T) {
 				{"read", (*scene).stepRead},
 				{"typing", (*scene).stepGhostTypes},
 				{"nudge", (*scene).stepGhostNudges},
+				{"about words", (*scene).stepGhostAbout},
 				{"status", (*scene).stepGhostStatus},
 				{"called by a contact", (*scene).stepCalled},
 				{"offline, and killed", (*scene).stepServiceKilled},

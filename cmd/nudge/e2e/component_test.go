@@ -25,6 +25,7 @@ func TestComponent(t *testing.T) {
 				{"receipt", (*scene).stepReceipt},
 				{"typing", (*scene).stepTyping},
 				{"nudge", (*scene).stepNudge},
+				{"about words", (*scene).stepAboutAtComponent},
 				{"status", (*scene).stepStatus},
 				{"called by a contact", (*scene).stepCalled},
 				{"offline message", (*scene).stepOfflineAtComponent},

@@ -332,6 +332,11 @@ var mappingChecks = map[string]func(*roomScene, *testing.T){
 		check(t, err)
 		check(t, sc.sees(waiting(t, patience), from, room, "NLN"))
 	},
+	"correction out": (*roomScene).correctionOut,
+	"retraction out": (*roomScene).retractionOut,
+	"reaction out":   (*roomScene).reactionOut,
+	"reply out":      (*roomScene).replyOut,
+	"room about":     (*roomScene).roomAbout,
 	"elsewhere": func(sc *roomScene, t *testing.T) {
 		sc.chat(t)
 		other := joinXMPP(t, sc.me)

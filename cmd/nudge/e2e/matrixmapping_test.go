@@ -157,7 +157,12 @@ var matrixChecks = map[string]func(*matrixScene, *testing.T){
 		})
 		check(t, err)
 	},
-	"upgrade": (*matrixScene).upgrade,
+	"upgrade":        (*matrixScene).upgrade,
+	"correction out": (*matrixScene).correctionOut,
+	"redaction out":  (*matrixScene).redactionOut,
+	"reaction out":   (*matrixScene).reactionOut,
+	"reply out":      (*matrixScene).replyOut,
+	"vote":           (*matrixScene).vote,
 }
 
 // redaction takes back what was said.

@@ -25,6 +25,7 @@ func TestMatrixRooms(t *testing.T) {
 				{"everybody is there", (*matrixRooms).stepThere},
 				{"topic", (*matrixRooms).stepTopic},
 				{"chat", (*matrixRooms).stepChat},
+				{"about words", (*matrixRooms).stepAbout},
 				{"come and go", (*matrixRooms).stepComeAndGo},
 				{"put out", (*matrixRooms).stepPutOut},
 				{"called", (*matrixRooms).stepCalled},

@@ -20,11 +20,14 @@ from datetime import datetime, timezone
 from xml.etree import ElementTree as ET
 
 import slixmpp
+from slixmpp.xmlstream.handler import Callback
+from slixmpp.xmlstream.matcher import MatchXPath
 
 from lines import emit, serve
 
 PLUGINS = ("xep_0030", "xep_0045", "xep_0085", "xep_0115", "xep_0184", "xep_0199",
            "xep_0203", "xep_0224", "xep_0280", "xep_0313", "xep_0333")
+REACTIONS = "{urn:xmpp:reactions:0}reactions"
 
 
 class Peer(slixmpp.ClientXMPP):
@@ -41,6 +44,8 @@ class Peer(slixmpp.ClientXMPP):
         on("session_start", self.started)
         on("message", self.message)
         on("message_error", self.message)
+        wordless = MatchXPath("{jabber:client}message/" + REACTIONS)  # no "message" event without a body
+        self.register_handler(Callback("reactions", wordless, self.message))
         on("attention", lambda m: emit("attention", frm=m["from"].bare))
         on("receipt_received", lambda m: emit("receipt", frm=m["from"].bare, id=m["receipt"]))
         on("marker_displayed", lambda m: emit("marker", frm=m["from"].bare, id=m["displayed"]["id"], xml=str(m)))
@@ -87,7 +92,7 @@ class Peer(slixmpp.ClientXMPP):
             emit("error", frm=m["from"].bare, id=m["id"], condition=m["error"]["condition"])
         elif m["type"] == "groupchat":
             emit("group", room=m["from"].bare, frm=m["from"].resource, id=m["id"], body=m["body"], xml=str(m), delayed=bool(m["delay"]["stamp"]))
-        elif m["type"] in ("chat", "normal") and m["body"]:
+        elif m["type"] in ("chat", "normal") and (m["body"] or m.xml.find(REACTIONS) is not None):
             emit("msg", frm=m["from"].bare, id=m["id"], body=m["body"], xml=str(m), delayed=bool(m["delay"]["stamp"]))
 
     async def live(self):
