@@ -55,6 +55,15 @@ func TestGatewaySpeaksForWhoHasNoLink(t *testing.T) {
 		if p := of[im.PresenceChanged](b.gate.sent()); len(p) != 1 || p[0].Who.ID != "Bob@hotmail.com" {
 			t.Errorf("it was not told that bob left: %+v", p)
 		}
+		host, bob := b.gate.link().host, im.Addr{ID: "bob@hotmail.com"}
+		late := im.Batch{User: bob, Events: []im.Event{says("m2", "zoe@wire.test", "late")}, Mark: []byte("of the gateway")}
+		if err := host.Accept(t.Context(), late, nil); err != nil {
+			t.Fatal(err)
+		}
+		rest()
+		if mark, err := host.Mark(bob); err != nil || string(mark) == "of the gateway" {
+			t.Errorf("the gateway moved the mark of bob's own link to %q, %v", mark, err)
+		}
 		if err := b.RemoveAccount(t.Context(), "alice@hotmail.com"); err != nil {
 			t.Fatal(err)
 		}

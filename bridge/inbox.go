@@ -33,6 +33,9 @@ func (p *port) Accept(ctx context.Context, b im.Batch, settled func(error)) erro
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	a := h.accounts[canonical(b.User.ID)]
+	if a != nil && a.port(p.net) != p { // it has a link of its own by now
+		a, b.Mark = nil, nil
+	}
 	var entries []store.Entry
 	for i, ev := range b.Events {
 		if _, message := ev.(im.Message); message && !fresh[i] || a == nil && !p.forAll(ev) {

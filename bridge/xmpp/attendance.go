@@ -90,6 +90,7 @@ func (k *component) signOff() {
 	}
 	k.mu.Unlock()
 	k.send(out...)
+	k.leaveRooms()
 }
 
 // show makes an account show p to all who may see it.
@@ -114,6 +115,10 @@ func (k *component) show(r *resident, acct im.Account, p im.Presence) {
 	for _, bare := range to {
 		k.showTo(r, acct, bare)
 	}
+	k.mu.Lock()
+	idle := r.idle
+	k.mu.Unlock()
+	r.lobby.show(p, idle)
 }
 
 // showTo shows one contact what the account shows, if he may see it.
@@ -142,6 +147,9 @@ func (k *component) presence(n *stanza.Node, from, to stream.JID) {
 		return
 	}
 	bare := addr(from).ID
+	if r.lobby.presence(n) {
+		return
+	}
 	switch typ {
 	case "probe":
 		k.probed(r, acct, bare)

@@ -62,6 +62,7 @@ func (k *component) start() {
 	k.wg.Go(func() { k.run(ready) })
 	go func() {
 		k.last(k.s)
+		k.closeRooms()
 		k.wg.Wait()
 		k.signOff()
 		k.s.Close()
@@ -74,6 +75,7 @@ func (k *component) run(ready chan struct{}) {
 	err := k.load()
 	close(ready)
 	if err == nil {
+		k.enterRooms()
 		err = k.accept(im.Addr{}, nil, im.LinkState{Net: Name, State: im.Up})
 	}
 	if err == nil {
@@ -83,25 +85,37 @@ func (k *component) run(ready chan struct{}) {
 		k.end(err)
 		return
 	}
+	k.conduct()
+}
+
+// conduct does what is due until the component ends.
+func (k *component) conduct() {
 	t := time.NewTimer(probeSilence)
 	defer t.Stop()
-	for armed := true; ; {
+	for due := time.Now().Add(probeSilence); ; { // zero: nothing is
+		soon := time.Now().Add(min(probeSilence, typingEnds))
 		select {
 		case <-k.ctx.Done():
 			return
 		case <-k.hurry:
-			if !armed {
-				t.Reset(min(probeSilence, typingEnds))
+			if next := k.roomChores(time.Now()); next > 0 && next < time.Until(soon) {
+				soon = time.Now().Add(next)
 			}
-			armed = true
+			if due.IsZero() || soon.Before(due) {
+				due = soon
+				t.Reset(time.Until(due))
+			}
 		case <-t.C:
 			k.sweep()
-			next := k.stopTyping(time.Now())
-			if due := k.remind(time.Now()); due > 0 && (next == 0 || due < next) {
-				next = due
+			due = time.Time{}
+			now := time.Now()
+			for _, next := range []time.Duration{k.stopTyping(now), k.remind(now), k.roomChores(now)} {
+				if at := now.Add(next); next > 0 && (due.IsZero() || at.Before(due)) {
+					due = at
+				}
 			}
-			if armed = next > 0; armed {
-				t.Reset(next)
+			if !due.IsZero() {
+				t.Reset(time.Until(due))
 			}
 		}
 	}
@@ -117,7 +131,11 @@ func (k *component) wake() {
 
 // accept reports to the hub. An error has ended the link.
 func (k *component) accept(user im.Addr, settled func(error), events ...im.Event) error {
-	err := k.host.Accept(k.ctx, im.Batch{User: user, Events: events}, settled)
+	return k.acceptBatch(im.Batch{User: user, Events: events}, settled)
+}
+
+func (k *component) acceptBatch(b im.Batch, settled func(error)) error {
+	err := k.host.Accept(k.ctx, b, settled)
 	if err != nil {
 		k.fail(err)
 	}
@@ -155,6 +173,9 @@ func (k *component) Handle(ctx context.Context, user im.Addr, ev im.Event) error
 	}
 	switch ev := ev.(type) {
 	case im.Message:
+		if r.lobby.has(ev.Conv) {
+			return r.lobby.say(ctx, ev)
+		}
 		return k.say(r, ev)
 	case im.Typing:
 		return k.typing(r, ev)

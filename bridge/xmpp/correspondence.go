@@ -21,6 +21,9 @@ func (k *component) message(n *stanza.Node, from, to stream.JID) {
 		k.bounce(n, "item-not-found")
 		return
 	}
+	if k.ofRooms(r, acct, n) {
+		return
+	}
 	h, ok := listener{me: r.jid, gateway: true, now: time.Now()}.read(n)
 	if !ok || h.own {
 		k.bounce(n, "service-unavailable")
@@ -69,7 +72,7 @@ func (k *component) message(n *stanza.Node, from, to stream.JID) {
 func (k *component) mayWrite(r *resident, from stream.JID) bool {
 	k.mu.Lock()
 	c := r.contacts[addr(from).ID]
-	known := c != nil && (c.listed || c.seenBy() || c.wrote)
+	known := c != nil && (c.listed || c.seenBy() || c.wrote) || r.lobby.rooms[addr(from).ID] != nil
 	k.mu.Unlock()
 	return known || k.welcomes(from)
 }
@@ -187,8 +190,8 @@ func (k *component) edit(ctx context.Context, r *resident, acct im.Account, e im
 	if err != nil || j.Local == "" || j.Domain == k.domain {
 		return &im.Refused{Text: "This is not the XMPP address of a person."}
 	}
-	if e.Who.Room {
-		return im.ErrUnsupported
+	if e.Who.Room || e.Op == im.Add && k.addsRoom(ctx, r, j) {
+		return r.lobby.edit(ctx, j.Bare(), e)
 	}
 	bare := addr(j).ID
 	k.mu.Lock()

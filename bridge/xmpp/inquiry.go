@@ -77,7 +77,11 @@ func (k *component) asksResident(reply *stanza.IQ, typ string, q *stanza.Node, f
 	if may, blocked := acct.OnList(addr(from)); !may || blocked || typ != "get" || !k.mayWrite(r, from) {
 		return "service-unavailable"
 	}
-	switch q.XMLName.Space {
+	space := q.XMLName.Space
+	if space == nsVCard && r.lobby.has(addr(from).ID) {
+		return "service-unavailable" // who is in a room need not know whom he meets there
+	}
+	switch space {
 	case nsPing:
 		return ""
 	case stanza.NSDiscoInfo:

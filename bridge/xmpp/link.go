@@ -58,9 +58,9 @@ func newLink(l im.Login, s *stream.Stream, log *slog.Logger) *link {
 		memory: newMemory(), pages: map[string][]*stanza.Node{}, catching: true,
 	}
 	k.begin()
-	k.lobby = newLobby(s, k.me, &k.mu, &k.memory)
+	k.lobby = newLobby(s, k.me, &k.mu, &k.memory, l.Host.KV(l.User), log)
 	k.lobby.ctx, k.lobby.wg, k.lobby.wake, k.lobby.report = k.ctx, &k.wg, k.wake, k.reportRooms
-	k.lobby.shelf, k.lobby.kv, k.lobby.log = bookmarks{s}, l.Host.KV(l.User), log
+	k.lobby.shelf = bookmarks{s}
 	return k
 }
 

@@ -23,7 +23,7 @@ import (
 type lobby struct {
 	s     *stream.Stream
 	self  stream.JID // the account, full
-	from  string     // on stanzas, "" where the server adds it
+	from  string     // on stanzas, "" where the server adds it, and tells rooms who goes
 	log   *slog.Logger
 	ctx   context.Context
 	wg    *sync.WaitGroup
@@ -40,6 +40,7 @@ type lobby struct {
 	idle  time.Time
 	rooms map[string]*room       // by bare JID
 	marks map[string]string      // by bare JID: the newest in the room's archive that is known, "" when that was empty
+	news  bool                   // of marks, since they were reported last
 	pages map[string]*roomPage   // archive results by query
 	asked map[string]*invitation // that wait for an answer
 	shelf shelf
@@ -61,12 +62,17 @@ type room struct {
 	life   time.Time
 	again  time.Time // when to try again, zero: never
 	said   []saying
+
+	unheard []stanza.Message // said by the account, and not by the room yet
+	came    time.Time        // when the account came in last
+	hasty   int              // how often it came back at once
 }
 
 // try is one to enter a room.
 type try struct {
 	over  chan struct{}  // closed at its end
 	reply chan occupancy // the room's
+	owed  []string       // what the account said to the room before, and the room has not
 }
 
 // stage is how far the account is into a room.
@@ -87,9 +93,9 @@ type roomPage struct {
 // atDoors is how many rooms one account enters at a time.
 const atDoors = 3
 
-func newLobby(s *stream.Stream, self stream.JID, mu *sync.Mutex, mem *memory) *lobby {
+func newLobby(s *stream.Stream, self stream.JID, mu *sync.Mutex, mem *memory, kv im.KV, log *slog.Logger) *lobby {
 	return &lobby{
-		s: s, self: self, mu: mu, mem: mem, doors: make(chan struct{}, atDoors),
+		s: s, self: self, mu: mu, mem: mem, kv: kv, log: log, doors: make(chan struct{}, atDoors),
 		rooms: map[string]*room{}, marks: map[string]string{}, pages: map[string]*roomPage{}, asked: map[string]*invitation{},
 	}
 }
@@ -101,6 +107,13 @@ func (r *room) person() im.Person {
 		name = r.jid.Local
 	}
 	return im.Person{Addr: addr(r.jid), Name: name}
+}
+
+// seat is the account's own place in the room.
+func (r *room) seat() stream.JID {
+	j := r.jid
+	j.Resource = r.called
+	return j
 }
 
 func (r *room) entry() im.Contact { return im.Contact{Person: r.person(), Follows: true, Room: true} }
@@ -207,6 +220,8 @@ func (y *lobby) moved(r *room, o occupancy) (events []im.Event) {
 		delete(r.people, o.nick)
 		r.called, r.people[o.newNick] = o.newNick, true
 		return nil
+	case o.self && o.gone && !was: // of a seat that was given up before this one is taken
+		return nil
 	case o.self && o.gone:
 		return y.thrownOut(r, o)
 	case o.gone:
@@ -232,14 +247,12 @@ func (y *lobby) thrownOut(r *room, o occupancy) []im.Event {
 	}
 	r.why = o.removal()
 	if r.why == "" {
-		r.again = time.Now().Add(comeBack)
-		y.wake()
-		return r.state()
+		return y.comesBack(r)
 	}
 	said := im.Message{
 		ID: r.jid.String() + "#out " + time.Now().UTC().Format(time.RFC3339), Conv: addr(r.jid).ID, From: addr(r.jid), Kind: im.Notice, Text: r.why, At: time.Now(),
 	}
-	return append(r.state(), said)
+	return append(append(r.state(), y.unsaid(r)...), said)
 }
 
 // leave notes that the account is not in the room. The lock is held.
@@ -255,8 +268,11 @@ func (y *lobby) message(n *stanza.Node, done func()) bool {
 		return true
 	}
 	r, from := y.find(n)
-	if r == nil || stream.Attr(n, "type") == "error" {
+	switch {
+	case r == nil:
 		return false
+	case stream.Attr(n, "type") == "error":
+		return y.refused(r, n, done)
 	}
 	if stream.Attr(n, "type") != "groupchat" {
 		y.aside(r, from, n, done)
@@ -314,7 +330,7 @@ func (y *lobby) hear(r *room, n *stanza.Node, done func()) {
 func (y *lobby) reached(r *room, id string) {
 	if id != "" {
 		y.mu.Lock()
-		y.marks[r.jid.String()] = id
+		y.marks[r.jid.String()], y.news = id, true
 		y.mu.Unlock()
 	}
 }
@@ -348,6 +364,7 @@ func (y *lobby) echo(r *room, h *heard) (events []im.Event, is bool) {
 			continue
 		}
 		y.mem.refs.add(name, conv, h.ref, false)
+		r.heard(name)
 		if s := (im.Receipt{ID: name, Conv: conv, State: im.Sent}); y.mem.sends.furthers(s) {
 			return []im.Event{s}, true
 		}

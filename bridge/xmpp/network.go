@@ -35,7 +35,9 @@
 // The lobby (lobby.go, room*.go) is in the rooms that the account's bookmarks name
 // while the account may be seen; each is entered by a goroutine of its own, which
 // then reads the room's archive from a mark that is the room's. Files that somebody
-// names by an address are fetched by package fetch when they are opened.
+// names by an address are fetched by package fetch when they are opened. Accounts on a
+// component have a lobby each too, with what takes the place of bookmarks and archive
+// mark (residentrooms.go).
 //
 // # Goroutines
 //

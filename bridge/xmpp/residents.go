@@ -24,6 +24,7 @@ type resident struct {
 	shown  bool        // the hub has said so
 	owed   map[string][]owed
 	met    map[string]bool // on other boxes, who took something on this connection
+	lobby  *lobby
 }
 
 // resident finds an account by its handle. Whoever is not an account, or has an
@@ -39,6 +40,7 @@ func (k *component) resident(handle string) (*resident, im.Account, bool) {
 	if r == nil {
 		r = &resident{user: im.Addr{ID: acct.ID}, jid: address(acct.ID, k.domain), memory: newMemory(), owed: map[string][]owed{}, met: map[string]bool{}}
 		r.jid.Resource = device
+		r.lobby = k.newLobby(r)
 		k.residents[acct.ID] = r
 	}
 	return r, acct, true
@@ -83,6 +85,9 @@ func (k *component) load() error {
 			}
 			return nil
 		})
+		if err == nil {
+			err = k.loadRooms(r)
+		}
 		if err != nil {
 			return err
 		}
@@ -168,7 +173,10 @@ func (k *component) moveOut(ctx context.Context, user im.Addr) error {
 		return err
 	}
 	k.send(out...)
-	return nil
+	if r == nil {
+		return nil
+	}
+	return r.lobby.clear(ctx)
 }
 
 // hail is a presence to one contact that says nothing but its type.

@@ -61,12 +61,18 @@ func (y *lobby) changed(in map[stream.JID]bookmark, out []stream.JID) {
 // goOut leaves a room that is off the list.
 func (y *lobby) goOut(r *room) {
 	y.mu.Lock()
-	to := r.jid
-	to.Resource = r.called
+	seat := r.seat()
 	r.leave()
 	y.mu.Unlock()
-	if to.Resource != "" {
-		y.s.Send(stanza.NewPresence(stanza.Attrs{Type: unavailable, From: y.from, To: to.String()}), nil)
+	y.sayGone(seat)
+}
+
+// sayGone gives seats in rooms up, those that were taken.
+func (y *lobby) sayGone(seats ...stream.JID) {
+	for _, to := range seats {
+		if to.Resource != "" {
+			y.s.Send(stanza.NewPresence(stanza.Attrs{Type: unavailable, From: y.from, To: to.String()}), nil)
+		}
 	}
 }
 
@@ -178,6 +184,7 @@ func (y *lobby) remove(ctx context.Context, bare string) error {
 	y.mu.Lock()
 	delete(y.rooms, bare)
 	delete(y.marks, bare)
+	y.news = true
 	y.mu.Unlock()
 	y.goOut(r)
 	return nil
@@ -259,6 +266,9 @@ func (y *lobby) outgoing(ctx context.Context, m im.Message) (p stanza.Message, s
 	}
 	p.From = y.from
 	y.mem.sends.add(m.ID, m.Conv)
+	if len(r.unheard) < maxUnheard {
+		r.unheard = append(r.unheard, p)
+	}
 	return p, true, nil
 }
 
@@ -308,8 +318,7 @@ func (y *lobby) knock(r *room) {
 	ctx, cancel := context.WithTimeout(y.ctx, patience)
 	defer cancel()
 	y.mu.Lock()
-	to := r.jid
-	to.Resource = r.called
+	to := r.seat()
 	y.mu.Unlock()
 	_, err := y.ask(ctx, stanza.IQTypeGet, to.String(), element(nsPing, "ping"))
 	var no *stream.StanzaError

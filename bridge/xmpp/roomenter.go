@@ -29,7 +29,7 @@ const (
 // seen differently.
 func (y *lobby) show(p im.Presence, idle time.Time) {
 	open := available(p.Status)
-	var tell []stream.JID
+	var tell, left []stream.JID
 	var events []im.Event
 	y.mu.Lock()
 	was := y.open
@@ -39,10 +39,9 @@ func (y *lobby) show(p im.Presence, idle time.Time) {
 		case open && r.stage == outside && !was:
 			y.goIn(r)
 		case open && r.stage == within:
-			j := r.jid
-			j.Resource = r.called
-			tell = append(tell, j)
-		case !open && r.stage != outside: // the server has told the rooms
+			tell = append(tell, r.seat())
+		case !open && r.stage != outside:
+			left = append(left, r.seat())
 			r.leave()
 			events = append(events, r.state()...)
 		}
@@ -52,6 +51,9 @@ func (y *lobby) show(p im.Presence, idle time.Time) {
 		out := composePresence(p, idle)
 		out.From, out.To = y.from, to.String()
 		y.s.Send(out, nil)
+	}
+	if y.from != "" { // else the server has told the rooms
+		y.sayGone(left...)
 	}
 	if len(events) > 0 {
 		y.report(nil, events...)
@@ -65,7 +67,7 @@ func (y *lobby) goIn(r *room) {
 	}
 	r.leave()
 	r.stage, r.why, r.again = entering, "", time.Time{}
-	t := &try{make(chan struct{}), make(chan occupancy, 1)}
+	t := &try{over: make(chan struct{}), reply: make(chan occupancy, 1), owed: r.owed()}
 	r.try, r.holds = t, true
 	y.wg.Go(func() { y.enter(r, t) })
 }
@@ -163,6 +165,9 @@ func (y *lobby) join(ctx context.Context, r *room, t *try, archive bool) error {
 		to.Resource = nick
 		y.mu.Lock()
 		p := composePresence(y.shows, y.idle)
+		if r.try == t && r.stage == entering {
+			r.called = nick
+		}
 		y.mu.Unlock()
 		x := element(nsMUC, "x")
 		lines := "20"
@@ -229,7 +234,7 @@ func (y *lobby) catchUp(ctx context.Context, r *room) error {
 	var events []im.Event
 	y.mu.Lock()
 	if !known {
-		y.marks[bare] = newest
+		y.marks[bare], y.news = newest, true
 	}
 	for i, result := range results {
 		h, ok := lis.groupArchived(result)
@@ -283,7 +288,7 @@ func (y *lobby) entered(r *room, t *try, err error) (ok bool) {
 		return false
 	}
 	if r.stage == entering && err == nil {
-		r.stage = within
+		r.stage, r.came = within, time.Now()
 	} else if r.stage == entering {
 		r.leave()
 		r.why = "The room does not answer."
@@ -315,8 +320,22 @@ func (y *lobby) release(r *room, t *try) {
 		}
 		y.mu.Lock()
 	}
-	if r.try == t {
-		r.holds = false
+	if r.try != t {
+		y.mu.Unlock()
+		return
 	}
+	r.holds = false
+	if r.stage != within {
+		events := y.unsaid(r)
+		y.mu.Unlock()
+		if len(events) > 0 {
+			y.report(nil, events...)
+		}
+		return
+	}
+	again := slices.DeleteFunc(slices.Clone(r.unheard), func(p stanza.Message) bool { return !slices.Contains(t.owed, p.Id) })
 	y.mu.Unlock()
+	for _, p := range again { // the room does not have them, as far as is known
+		y.s.Send(p, nil)
+	}
 }

@@ -102,6 +102,23 @@ func (k *conn) talkComponent() error {
 	}
 }
 
+// ToRooms returns what the component has sent to rooms, at muc below any domain, since it
+// was asked last: there are none, the test speaks for them by PushComponent.
+func (s *Server) ToRooms() []*stanza.Node {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sent := s.toRooms
+	s.toRooms = nil
+	return sent
+}
+
+// RoomsRefuse makes rooms answer whatever they are asked with that condition.
+func (s *Server) RoomsRefuse(condition string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.roomsRefuse = condition
+}
+
 // asClient puts a stanza of the component into the name space of clients.
 func asClient(n *stanza.Node) *stanza.Node {
 	if n.XMLName.Space == stanza.NSComponent {
@@ -143,6 +160,10 @@ func (s *Server) fromComponent(k *conn, n *stanza.Node) {
 		return
 	}
 	b := s.local(to)
+	if asks := typ == "get" || typ == "set"; strings.Contains(to, "@muc.") && !asks {
+		s.toRooms = append(s.toRooms, clone(n))
+		return
+	}
 	switch n.XMLName.Local {
 	case "message":
 		if r := child(n, "urn:xmpp:receipts", "received"); r != nil {
@@ -251,6 +272,8 @@ func (s *Server) iqFromComponent(k *conn, b *account, n *stanza.Node) {
 	case typ != "get" && typ != "set":
 	case to == s.Domain:
 		answer("result", "<query xmlns='"+stanza.NSDiscoInfo+"'/>")
+	case strings.Contains(to, "@muc.") && s.roomsRefuse != "":
+		answer("error", "<error type='cancel'><"+s.roomsRefuse+" xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>")
 	case strings.HasSuffix(to, s.Domain):
 		answer("error", "<error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>")
 	default:

@@ -69,6 +69,8 @@ type Server struct {
 
 	component   *conn
 	unreceipted []*stanza.Node // messages to the component without their receipt
+	toRooms     []*stanza.Node
+	roomsRefuse string // what rooms answer, "" that there is nothing
 }
 
 // account is one user with what the server keeps for him.
