@@ -93,11 +93,11 @@ func (k *component) conduct() {
 	t := time.NewTimer(probeSilence)
 	defer t.Stop()
 	for due := time.Now().Add(probeSilence); ; { // zero: nothing is
-		soon := time.Now().Add(min(probeSilence, typingEnds))
 		select {
 		case <-k.ctx.Done():
 			return
 		case <-k.hurry:
+			soon := time.Now().Add(min(probeSilence, typingEnds))
 			if next := k.roomChores(time.Now()); next > 0 && next < time.Until(soon) {
 				soon = time.Now().Add(next)
 			}

@@ -340,8 +340,11 @@ func TestComponentInquiries(t *testing.T) {
 		for _, c := range []struct{ typ, to, payload, want string }{
 			{"set", gate, "<query xmlns='" + nsGateway + "'><prompt>nobody@x</prompt></query>", "item-not-found"},
 			{"get", `nobody\40x@msn.chat.test`, "<vCard xmlns='vcard-temp'/>", "item-not-found"},
-			{"get", gate, "<query xmlns='jabber:iq:register'/>", "service-unavailable"},
-			{"set", gate, "<query xmlns='jabber:iq:register'/>", "service-unavailable"},
+			{"get", gate, "<query xmlns='jabber:iq:register'/>", "not-allowed"},
+			{"set", gate, "<query xmlns='jabber:iq:register'/>", "not-allowed"},
+			{"set", gate, "<command xmlns='" + nsCommands + "' node='stop'/>", "item-not-found"},
+			{"set", gate, "<command xmlns='" + nsCommands + "' node='who' action='next'/>", "bad-request"},
+			{"get", gate, "<query xmlns='" + stanza.NSDiscoInfo + "' node='stop'/>", "item-not-found"},
 			{"set", aliceThere, "<vCard xmlns='vcard-temp'/>", "service-unavailable"},
 			{"get", aliceThere, "<query xmlns='jabber:iq:roster'/>", "service-unavailable"},
 		} {
@@ -349,6 +352,40 @@ func TestComponentInquiries(t *testing.T) {
 		}
 		p.home.set(func() { p.home.settings["accept_from"] = fromContacts })
 		equal(t, "a stranger", stream.ErrorOf(ask("get", aliceThere, "<vCard xmlns='vcard-temp'/>")).Condition, "service-unavailable")
+	})
+}
+
+// TestComponentCommands asks who is here: whom one may write to.
+func TestComponentCommands(t *testing.T) {
+	host(t, im.Online, func(p *parlour) {
+		ask := func(typ, payload string) *stanza.Node {
+			p.bob.Send("<iq type='" + typ + "' id='q' to='msn.chat.test'>" + payload + "</iq>")
+			return hears(p.bob, "iq")[0]
+		}
+		items := stream.Child(ask("get", "<query xmlns='"+stanza.NSDiscoItems+"' node='"+nsCommands+"'/>"), stanza.NSDiscoItems, "query")
+		equal(t, "commands", stream.Attr(stream.Child(items, stanza.NSDiscoItems, "item"), "node"), "who")
+		equal(t, "without a node", len(stream.Child(ask("get", "<query xmlns='"+stanza.NSDiscoItems+"'/>"), stanza.NSDiscoItems, "query").Nodes), 0)
+		const who = "<command xmlns='" + nsCommands + "' node='who' action='execute'/>"
+		here := func() (all []string) {
+			form := stream.Child(stream.Child(ask("set", who), nsCommands, "command"), nsForm, "x")
+			for _, n := range form.Nodes {
+				if n.XMLName.Local == "item" {
+					all = append(all, stream.Text(&n.Nodes[0], nsForm, "value")+" "+stream.Text(&n.Nodes[1], nsForm, "value"))
+				}
+			}
+			return all
+		}
+		equal(t, "here", here(), `[Alice <A> alice\40hotmail.com@msn.chat.test Alice <A> carl\40hotmail.com@msn.chat.test]`)
+		p.home.set(func() { p.home.settings["accept_from"] = fromContacts })
+		equal(t, "a stranger", stream.ErrorOf(ask("set", who)).Condition, "forbidden")
+		p.home.set(func() { p.home.settings["accept_from"] = fromHomeserver })
+		p.befriend()
+		p.home.set(func() { p.home.settings["accept_from"] = fromContacts })
+		equal(t, "a contact of alice", here(), `[Alice <A> alice\40hotmail.com@msn.chat.test]`)
+		p.home.set(func() { p.home.blocked["bob@chat.test"] = true })
+		equal(t, "blocked", stream.ErrorOf(ask("set", who)).Condition, "forbidden")
+		cancel := stream.Child(ask("set", "<command xmlns='"+nsCommands+"' node='who' action='cancel' sessionid='s1'/>"), nsCommands, "command")
+		equal(t, "cancelled", stream.Attr(cancel, "status")+stream.Attr(cancel, "sessionid"), "canceleds1")
 	})
 }
 

@@ -86,6 +86,9 @@ func (k *component) welcomes(from stream.JID) bool {
 var refusals = map[string]stanza.Err{
 	"item-not-found":        {Code: 404, Type: stanza.ErrorTypeCancel, Reason: "item-not-found"},
 	"service-unavailable":   {Code: 503, Type: stanza.ErrorTypeCancel, Reason: "service-unavailable"},
+	"not-allowed":           {Code: 405, Type: stanza.ErrorTypeCancel, Reason: "not-allowed"},
+	"forbidden":             {Code: 403, Type: stanza.ErrorTypeAuth, Reason: "forbidden"},
+	"bad-request":           {Code: 400, Type: stanza.ErrorTypeModify, Reason: "bad-request"},
 	"subscription-required": {Code: 407, Type: stanza.ErrorTypeAuth, Reason: "subscription-required"},
 }
 

@@ -12,7 +12,10 @@ import (
 
 // nsGateway is how clients ask a gateway for the address of somebody on its
 // other side (XEP-0100 §4.9).
-const nsGateway = "jabber:iq:gateway"
+const (
+	nsGateway  = "jabber:iq:gateway"
+	nsRegister = "jabber:iq:register"
+)
 
 // iq answers what is asked of accounts on a component, and of the component.
 // There is no registration: accounts are the owner's business.
@@ -47,13 +50,16 @@ func (k *component) asksGateway(reply *stanza.IQ, typ string, q *stanza.Node, fr
 	switch space := q.XMLName.Space; {
 	case typ == "get" && space == nsPing:
 		return ""
-	case typ == "get" && space == stanza.NSDiscoInfo && stream.Attr(q, "node") == "":
-		d := reply.DiscoInfo()
-		d.AddIdentity("Nudge", "gateway", "msn")
-		d.AddFeatures(stanza.NSDiscoInfo, stanza.NSDiscoItems, nsPing, nsGateway, nsVCard)
-		return ""
+	case typ == "get" && space == stanza.NSDiscoInfo:
+		return k.describe(reply, stream.Attr(q, "node"))
+	case typ == "get" && space == stanza.NSDiscoItems && stream.Attr(q, "node") == nsCommands:
+		return answer(stanza.NSDiscoItems, "query", element(stanza.NSDiscoItems, "item", "jid", k.domain, "node", whoIsHere, "name", whoTitle))
 	case typ == "get" && space == stanza.NSDiscoItems:
 		return answer(stanza.NSDiscoItems, "query")
+	case typ == "set" && space == nsCommands && q.XMLName.Local == "command":
+		return k.command(reply, q, from)
+	case space == nsRegister:
+		return "not-allowed"
 	case typ == "get" && space == nsVCard:
 		return answer(nsVCard, "vCard", words(nsVCard, "FN", "Nudge"), words(nsVCard, "DESC", "The way to people with MSN Messenger."))
 	case typ == "get" && space == nsGateway:

@@ -326,7 +326,10 @@ func (y *lobby) release(r *room, t *try) {
 	}
 	r.holds = false
 	if r.stage != within {
-		events := y.unsaid(r)
+		var events []im.Event
+		if y.open { // else the next try shows what became of it
+			events = y.unsaid(r)
+		}
 		y.mu.Unlock()
 		if len(events) > 0 {
 			y.report(nil, events...)

@@ -30,6 +30,7 @@ func TestComponent(t *testing.T) {
 				{"called by a contact", (*scene).stepCalled},
 				{"offline message", (*scene).stepOfflineAtComponent},
 				{"nobody of that name", (*scene).stepNobody},
+				{"inquiries", (*scene).stepInquiries},
 				{"restarts", (*scene).stepRestarts},
 				{"block and unblock", (*scene).stepBlockAtComponent},
 				{"part", (*scene).stepPart},
@@ -111,6 +112,24 @@ func (sc *scene) stepNobody(t *testing.T) {
 	check(t, err)
 	if e.Condition != "item-not-found" {
 		t.Errorf("the condition is %q", e.Condition)
+	}
+}
+
+// stepInquiries asks the gateway and the account what they are.
+func (sc *scene) stepInquiries(t *testing.T) {
+	bob, gate := sc.bob.(*xmppPeer), "msn."+sc.server.Domain
+	for _, c := range []struct{ typ, to, xml, part string }{
+		{"get", gate, "<query xmlns='http://jabber.org/protocol/disco#info'/>", `category="gateway"`},
+		{"get", gate, "<query xmlns='jabber:iq:register'/>", "not-allowed"},
+		{"set", gate, "<query xmlns='jabber:iq:gateway'><prompt>" + aliceHandle + "</prompt></query>", sc.me.ID},
+		{"set", gate, "<command xmlns='http://jabber.org/protocol/commands' node='who' action='execute'/>", sc.me.ID},
+		{"get", sc.me.ID, "<vCard xmlns='vcard-temp'/>", "<FN>"},
+		{"get", sc.me.ID, "<query xmlns='http://jabber.org/protocol/disco#info'/>", `category="account"`},
+	} {
+		e := bob.do(t, op{"op": "ask", "to": c.to, "type": c.typ, "xml": c.xml})
+		if !strings.Contains(e.XML, c.part) {
+			t.Errorf("%s to %s: %s is not in %s", c.xml, c.to, c.part, e.XML)
+		}
 	}
 }
 

@@ -8,7 +8,7 @@ management would say the same, but slixmpp 1.8 loses count over a reconnect, and
 with it nothing is sent a second time behind the test's back.) With --quiet it
 only looks: nobody sees it, and no message comes to it.
 
-Commands: join room nick | furnish room | part room nick | raw xml | msg to body | state to state | attention to | presence show status
+Commands: join room nick | furnish room | part room nick | raw xml | ask to type xml | msg to body | state to state | attention to | presence show status
 type | subscribe to | unsubscribe to | remove to | accept on | roster |
 archive with [start]
 """
@@ -132,6 +132,14 @@ class Peer(slixmpp.ClientXMPP):
         elif op == "raw":
             self.send_raw(c["xml"])
             await self["xep_0199"].send_ping(self.boundjid.host, timeout=20)
+        elif op == "ask":
+            iq = self.make_iq(ito=to, itype=c["type"])
+            iq.append(ET.fromstring(c["xml"]))
+            try:
+                answer = await iq.send(timeout=20)
+            except slixmpp.exceptions.IqError as err:
+                answer = err.iq
+            return {"xml": str(answer)}
         elif op == "subscribe":
             self.send_presence_subscription(pto=to, ptype="subscribe")
         elif op == "unsubscribe":
