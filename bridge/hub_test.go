@@ -181,7 +181,9 @@ func newWire() *wire { return &wire{} }
 func (w *wire) Fields() []im.Field {
 	return []im.Field{{Key: "name", Label: "Name"}, {Key: "password", Label: "Password", Secret: true}}
 }
-func (w *wire) Settings() []im.Field { return []im.Field{im.ShowReactions(), im.ShowJoins()} }
+func (w *wire) Settings() []im.Field {
+	return []im.Field{im.ShowReactions(), im.ShowJoins(), im.WaitDays()}
+}
 
 func (w *wire) Connect(ctx context.Context, l im.Login) (im.Link, error) {
 	w.mu.Lock()

@@ -157,6 +157,7 @@ func (h *Hub) SetLink(ctx context.Context, handle, net, key, value string) error
 	}
 	settings[key] = value
 	p.rec.Settings = settings
+	p.expire()
 	rec := p.rec
 	h.db.Do(store.Now, func(tx *store.Tx) error { return tx.PutLink(rec) }, h.logged("link"))
 	h.mu.Unlock()

@@ -53,6 +53,9 @@ func (p *port) submit(user string, ev im.Event, ack func(error)) {
 	}
 	if p.up {
 		p.carry(s)
+	} else {
+		p.tellWaiting(s)
+		p.expire()
 	}
 	if !s.shelved {
 		s.limit = time.AfterFunc(answerWithin, func() {

@@ -37,7 +37,7 @@ type port struct {
 	mark     []byte       // the newest on disk
 	writing  int          // batches on their way to the disk
 	broken   *atomic.Bool // of this connection: a batch could not be written
-	grace    *time.Timer
+	out      *outage      // nil while it is up
 	running  bool
 	cancel   context.CancelFunc
 	abort    context.CancelFunc // ends the try to connect, nil when there is none
@@ -59,10 +59,6 @@ const (
 	maxWait = 5 * time.Minute
 	steady  = time.Minute
 )
-
-// flicker is how long a lost link may be away before its contacts go off-line
-// for the clients.
-const flicker = 30 * time.Second
 
 func newPort(h *Hub, rec store.Link, outs []store.Entry) *port {
 	p := &port{
@@ -90,6 +86,7 @@ func (p *port) start() {
 	}
 	ctx, cancel := context.WithCancel(p.hub.ctx)
 	p.running, p.cancel, p.done = true, cancel, make(chan struct{})
+	p.away()
 	p.hub.wg.Go(func() {
 		defer close(p.done)
 		p.run(ctx, n)
@@ -332,10 +329,7 @@ func (p *port) takeState(s im.LinkState) {
 // is here. The lock is held.
 func (p *port) opened() {
 	p.up, p.since = true, time.Now()
-	if p.grace != nil {
-		p.grace.Stop()
-		p.grace = nil
-	}
+	p.back()
 	for _, s := range p.sends {
 		p.carry(s)
 	}
@@ -373,34 +367,17 @@ func (p *port) down(err error) {
 	p.stuck = final && len(p.kick) == 0
 	p.state = im.LinkState{Net: p.net, State: im.Down, Text: text}
 	p.publish()
-	if !wasUp || h.closed {
+	if h.closed {
 		return
 	}
-	if a := h.accounts[p.user]; a != nil && p.stuck {
-		a.notice(p.net + ": " + text)
+	if wasUp {
+		p.since = time.Now()
 	}
-	p.since = time.Now()
-	p.grace = time.AfterFunc(flicker, func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		if p.up || h.closed {
-			return
-		}
-		p.grace = nil
-		for _, a := range h.accounts {
-			for _, c := range a.contacts {
-				if c.Net == p.net && a.port(p.net) == p {
-					c.known = false
-				}
-			}
-		}
-		h.linkMoved(p)
-	})
+	p.away()
+	if wasUp && p.stuck || p.out.short == nil {
+		p.speak()
+	}
 }
-
-// reachable says whether contacts of this link are shown: it is up, or was a
-// moment ago.
-func (p *port) reachable() bool { return p.up || p.grace != nil }
 
 // note shows text as the link's state without changing it.
 func (p *port) note(text string) {

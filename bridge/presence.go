@@ -8,7 +8,8 @@ import (
 )
 
 // sees is what the account sees of c now. A contact on this box may refuse to
-// be seen; of a contact on a network nothing is known while the link is down.
+// be seen; of a contact on a network nothing is known while the link is down,
+// but that what is written to him waits.
 // A contact that a network never spoke about counts as there (DESIGN.md §3).
 func (a *account) sees(c *contact) im.Presence {
 	if c.Net == "" {
@@ -20,8 +21,10 @@ func (a *account) sees(c *contact) im.Presence {
 	}
 	p := a.port(c.Net)
 	switch {
-	case p == nil || !p.reachable():
+	case p == nil:
 		return im.Presence{}
+	case !p.reachable():
+		return p.unseen()
 	case !c.known:
 		return im.Presence{Status: im.Online, Later: true}
 	}

@@ -126,6 +126,7 @@ func (s *Session) SetPresence(p im.Presence, re string) {
 	s.acct.fetchWaiting()
 	s.sayHidden()
 	s.acct.identify()
+	s.acct.hearOutages()
 }
 
 // SetNote shows the note and the media of p beside the presence. Before the

@@ -69,6 +69,7 @@ type Presence struct {
 	Caps   Caps
 	Avatar string // the network's own reference (mxc URI, XEP-0084 id), "" none
 	Later  bool   // Offline or Away, but messages are kept for him (DESIGN.md §3)
+	Cut    string // towards a Sink: his network, when that can't be reached now
 
 	// What only MSN clients understand, as one of them sent it; networks ignore it.
 	Object  string // MSNObject, encoded

@@ -41,7 +41,7 @@ func (g *Gateway) Settings() []im.Field {
 		{Key: "receipts", Label: "Tell contacts what arrived", Help: "Contacts learn that this box has their messages; without, they can't know.", Default: "yes", Choices: []string{"yes", "no"}},
 		{Key: "markers", Label: "Tell contacts what was read", Help: "Contacts who may see the account learn that their messages were shown.", Default: "yes", Choices: []string{"yes", "no"}},
 		fileHostsField,
-		im.ShowReactions(), im.ShowJoins(),
+		im.ShowReactions(), im.ShowJoins(), im.WaitDays(),
 	}
 }
 

@@ -100,12 +100,13 @@ func shapes(d *Dialect) (out []wire.Command) {
 		add(d.Presence(trid, carol, im.Presence{Status: im.Online, Later: true}))
 		add(d.Presence(trid, carol, im.Presence{Later: true}))
 		add(d.Presence(trid, im.Person{Addr: carol.Addr}, im.Presence{Status: im.Away, Later: true}))
+		add(d.Presence(trid, carol, im.Presence{Later: true, Cut: "xmpp"}))
 	}
 	if d.Pictures {
 		add(d.Changed("18", []string{"BSY", "268435456", picture}))
 		add(d.Presence("19", bob, im.Presence{Status: im.Busy, Caps: 0x10000020, Object: picture}), d.Presence("", bob, im.Presence{Status: im.Busy, Caps: 0x10000020, Object: picture}))
 	}
-	for _, now := range []im.Presence{{Status: im.Online}, {Status: im.Online, Note: `a < "b" & 'c'`, Playing: song}, {Status: im.Online, Media: "The Artist – A Song"}, {Note: "there", Later: true}, {Status: im.Hidden, Note: "x"}} {
+	for _, now := range []im.Presence{{Status: im.Online}, {Status: im.Online, Note: `a < "b" & 'c'`, Playing: song}, {Status: im.Online, Media: "The Artist – A Song"}, {Note: "there", Later: true}, {Later: true, Cut: "xmpp"}, {Status: im.Hidden, Note: "x"}} {
 		for _, trid := range []string{"19", ""} {
 			if c, ok := d.Note(trid, carol, now); ok {
 				add(c)

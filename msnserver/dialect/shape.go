@@ -138,14 +138,18 @@ func (d *Dialect) shown(who im.Person, now im.Presence) (im.Person, im.Presence)
 		return who, now
 	}
 	now.Status = im.Away
+	why := gone
+	if now.Cut != "" {
+		why = "(not connected to " + now.Cut + ")"
+	}
 	if d.Personal != nil {
-		now.Note = strings.TrimSpace(now.Note + " " + gone)
+		now.Note = strings.TrimSpace(now.Note + " " + why)
 		return who, now
 	}
 	if who.Name == "" {
 		who.Name = d.Handle(who.Addr)
 	}
-	who.Name += " " + gone
+	who.Name += " " + why
 	return who, now
 }
 
