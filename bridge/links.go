@@ -22,6 +22,7 @@ type LinkInfo struct {
 	Text         string // for a person, with what to do next
 	Since        time.Time
 	Stuck        bool      // down until a person does what Text says
+	Resting      bool      // closed until somebody signs on, as its settings say
 	Waiting      int       // messages and edits that the network has not confirmed
 	Question     im.Prompt // that the link asks now, zero none
 	Asked        string    // which question that is
@@ -158,6 +159,10 @@ func (h *Hub) SetLink(ctx context.Context, handle, net, key, value string) error
 	settings[key] = value
 	p.rec.Settings = settings
 	p.expire()
+	p.drowse()
+	if !p.mayRest() {
+		p.wake()
+	}
 	rec := p.rec
 	h.db.Do(store.Now, func(tx *store.Tx) error { return tx.PutLink(rec) }, h.logged("link"))
 	h.mu.Unlock()
@@ -231,7 +236,7 @@ func (h *Hub) Links(handle string) []LinkInfo {
 func (p *port) info(account string) LinkInfo {
 	l := LinkInfo{
 		Account: account, Net: p.net, Fields: p.rec.Fields, Settings: p.rec.Settings,
-		State: p.state.State, Text: p.state.Text, Since: p.since, Stuck: p.stuck, Waiting: len(p.sends),
+		State: p.state.State, Text: p.state.Text, Since: p.since, Stuck: p.stuck, Resting: p.resting, Waiting: len(p.sends),
 	}
 	if p.question != nil {
 		l.Question, l.Asked = p.question.Prompt, p.question.id

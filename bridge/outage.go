@@ -61,14 +61,22 @@ func (p *port) back() {
 	}
 	p.expire()
 	p.out = nil
-	for _, t := range []*time.Timer{o.brief, o.short, o.limit} {
-		if t != nil {
-			t.Stop()
-		}
-	}
+	o.end()
 	for a := range p.users() {
 		if o.told[a.key] {
 			a.notice(p.net + " is connected again. What waited goes out now.")
+		}
+	}
+}
+
+// end stops what was to happen in an outage, if there is one.
+func (o *outage) end() {
+	if o == nil {
+		return
+	}
+	for _, t := range []*time.Timer{o.brief, o.short, o.limit} {
+		if t != nil {
+			t.Stop()
 		}
 	}
 }
@@ -91,6 +99,16 @@ func (p *port) unseen() im.Presence {
 // vanish shows that nothing is known any more of the link's contacts. The lock is
 // held.
 func (p *port) vanish() {
+	p.forgetSeen()
+	p.hub.linkMoved(p)
+	for _, s := range slices.Clone(p.sends) {
+		p.tellWaiting(s)
+	}
+	p.expire()
+}
+
+// forgetSeen takes what contacts showed for unknown. The lock is held.
+func (p *port) forgetSeen() {
 	for _, a := range p.hub.accounts {
 		for _, c := range a.contacts {
 			if c.Net == p.net && a.port(p.net) == p {
@@ -98,11 +116,6 @@ func (p *port) vanish() {
 			}
 		}
 	}
-	p.hub.linkMoved(p)
-	for _, s := range slices.Clone(p.sends) {
-		p.tellWaiting(s)
-	}
-	p.expire()
 }
 
 // users are those who are told how the link is: the account it is made for, or the

@@ -54,6 +54,7 @@ func (p *port) submit(user string, ev im.Event, ack func(error)) {
 	if p.up {
 		p.carry(s)
 	} else {
+		p.wake()
 		p.tellWaiting(s)
 		p.expire()
 	}

@@ -38,6 +38,8 @@ type port struct {
 	writing  int          // batches on their way to the disk
 	broken   *atomic.Bool // of this connection: a batch could not be written
 	out      *outage      // nil while it is up
+	resting  bool         // closed, or about to be, because nobody needs it
+	sleepy   *time.Timer  // until it is closed when nobody needs it then
 	running  bool
 	cancel   context.CancelFunc
 	abort    context.CancelFunc // ends the try to connect, nil when there is none
@@ -158,10 +160,16 @@ func (p *port) changed() <-chan struct{} {
 func (p *port) run(ctx context.Context, n im.Network) {
 	p.awaitClock(ctx)
 	wait := minWait
-	for ctx.Err() == nil {
+	for {
+		p.rest(ctx)
+		if ctx.Err() != nil {
+			return
+		}
 		began := time.Now()
 		err := p.connect(ctx, n)
-		p.down(err)
+		if rests := p.down(err); rests {
+			continue
+		}
 		if ctx.Err() != nil {
 			return
 		}
@@ -338,6 +346,7 @@ func (p *port) opened() {
 			p.sendPresence(a.key, im.PresenceChanged{Who: a.person(), Now: a.shown()})
 		}
 	}
+	p.drowse()
 	p.hub.linkMoved(p)
 	for _, a := range p.hub.accounts {
 		if a.port(p.net) == p {
@@ -346,8 +355,8 @@ func (p *port) opened() {
 	}
 }
 
-// down is called when a link was lost or could not be made.
-func (p *port) down(err error) {
+// down is called when a link was lost or could not be made, or when it rests.
+func (p *port) down(err error) (rests bool) {
 	h := p.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -361,6 +370,9 @@ func (p *port) down(err error) {
 	if err != nil {
 		text = err.Error()
 	}
+	if rests = p.resting && p.unneeded(); rests {
+		text = restingText
+	}
 	h.log.Info("link down", "net", p.net, "account", p.user, "why", text)
 	var lost *im.Lost
 	final := errors.As(err, &lost) && (lost.Class == im.Credentials || lost.Class == im.Forbidden)
@@ -368,15 +380,20 @@ func (p *port) down(err error) {
 	p.state = im.LinkState{Net: p.net, State: im.Down, Text: text}
 	p.publish()
 	if h.closed {
-		return
+		return false
 	}
 	if wasUp {
 		p.since = time.Now()
+	}
+	if rests {
+		p.rested()
+		return true
 	}
 	p.away()
 	if wasUp && p.stuck || p.out.short == nil {
 		p.speak()
 	}
+	return false
 }
 
 // note shows text as the link's state without changing it.

@@ -91,6 +91,9 @@ func (h *Hub) SignOn(handle string, c Client, sink im.Sink) (*Session, error) {
 	s := &Session{hub: h, acct: a, client: c, sink: sink, since: time.Now(), site: site}
 	s.hide()
 	a.sessions = append(a.sessions, s)
+	for _, p := range a.ports {
+		p.wake()
+	}
 	return s, nil
 }
 
@@ -245,6 +248,9 @@ func (s *Session) leave() {
 	s.hub.presenceMoved(s.acct, before)
 	if len(s.acct.sessions) == 0 {
 		s.acct.rest()
+		for _, p := range s.acct.ports {
+			p.drowse()
+		}
 	}
 }
 

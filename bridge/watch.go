@@ -42,7 +42,7 @@ func (h *Hub) came(here bool) {
 }
 
 // count leaves out the links that every account has by itself: nobody made
-// them, and they are always up.
+// them, and they are always up; and those that are closed because nobody is here.
 func (h *Hub) count() (o im.Overview) {
 	for _, a := range h.accounts {
 		if a.here {
@@ -51,7 +51,7 @@ func (h *Hub) count() (o im.Overview) {
 	}
 	for _, p := range h.ports() {
 		switch {
-		case p.builtin():
+		case p.builtin(), p.resting:
 			continue
 		case p.state.State != im.Down:
 			o.Up++

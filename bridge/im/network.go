@@ -21,30 +21,6 @@ type Field struct {
 // from there has the address that the name of his account says.
 const Boxes = "boxes"
 
-// Settings of a link that the box itself obeys, for every network that lists them.
-const (
-	Reactions = "reactions"
-	Joins     = "joins"
-	Wait      = "wait"
-)
-
-// ShowReactions and ShowJoins are how a network lists them.
-func ShowReactions() Field {
-	return Field{Key: Reactions, Label: "Show reactions", Help: "Whether a line tells who reacted to a message, and how.", Default: "yes", Choices: []string{"yes", "no"}}
-}
-
-// ShowJoins is the other.
-func ShowJoins() Field {
-	return Field{Key: Joins, Label: "Show who is in a room", Help: "Whether members of small rooms join the conversation and leave it; without, their names go before what they say.",
-		Default: "yes", Choices: []string{"yes", "no"}}
-}
-
-// WaitDays is how a network lists how long messages wait for it.
-func WaitDays() Field {
-	return Field{Key: Wait, Label: "How long messages wait", Help: "For how many days what you write is kept while the network can't be reached. Then it is given up, and you are told.",
-		Default: "7", Choices: []string{"1", "3", "7", "14", "30"}}
-}
-
 // Words splits a setting that is a list.
 func Words(list string) []string {
 	return strings.FieldsFunc(list, func(r rune) bool { return strings.ContainsRune(" ,;\t\n", r) })

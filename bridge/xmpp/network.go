@@ -90,7 +90,7 @@ func (n *Network) Settings() []im.Field {
 		{Key: "receipts", Label: "Tell contacts what arrived", Help: "Contacts who may see the account learn that their messages arrived.", Default: "yes", Choices: []string{"yes", "no"}},
 		{Key: "markers", Label: "Tell contacts what was read", Help: "Contacts who may see the account learn that their messages were shown.", Default: "yes", Choices: []string{"yes", "no"}},
 		fileHostsField,
-		im.ShowReactions(), im.ShowJoins(), im.WaitDays(),
+		im.ShowReactions(), im.ShowJoins(), im.WaitDays(), im.WhenAway(),
 	}
 }
 

@@ -69,6 +69,8 @@ func (b *Box) doctor(ctx context.Context, _ Done) ([]Check, error) {
 	for _, l := range links {
 		c := Check{"link " + l.Account + " " + l.Network, Good, l.State}
 		switch {
+		case l.Resting:
+			c.Text = l.Text
 		case l.State == "down" && b.Running:
 			c.Verdict, c.Text = Bad, "down: "+l.Text
 		case l.State != "up":

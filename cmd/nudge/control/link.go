@@ -35,9 +35,10 @@ type Link struct {
 	Network  string            `json:"network"`
 	State    string            `json:"state"` // up, degraded, down
 	Text     string            `json:"text,omitempty"`
-	Since    *time.Time        `json:"since,omitempty"` // of the state, while known
-	Stuck    bool              `json:"stuck,omitempty"` // down until a person does what Text says
-	Waiting  int               `json:"waiting"`         // messages and edits that the network has not confirmed
+	Since    *time.Time        `json:"since,omitempty"`   // of the state, while known
+	Stuck    bool              `json:"stuck,omitempty"`   // down until a person does what Text says
+	Resting  bool              `json:"resting,omitempty"` // closed until somebody signs in, as its settings say
+	Waiting  int               `json:"waiting"`           // messages and edits that the network has not confirmed
 	Fields   map[string]string `json:"fields,omitempty"`
 	Settings map[string]string `json:"settings,omitempty"`
 	Question *Question         `json:"question,omitempty"` // that waits for an answer
@@ -215,7 +216,7 @@ func (b *Box) link(l bridge.LinkInfo) Link {
 	if !b.Running {
 		out.Text = "the box is not running"
 	}
-	out.Stuck = l.Stuck
+	out.Stuck, out.Resting = l.Stuck, l.Resting
 	if !l.Since.IsZero() {
 		since := b.Hub.In(l.Since)
 		out.Since = &since
