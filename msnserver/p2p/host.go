@@ -1,0 +1,258 @@
+// Package p2p is what MSN clients send one another beside words: frames, and in
+// them MSNSLP, with which one asks another for a picture (MSNP.md D.5 to D.7).
+//
+// A Host plays the contacts of a conversation that have no client of their own:
+// payloads of MSG go in, payloads come out. It has no goroutines, does no I/O and
+// knows no time: whoever has it asks it about one payload after the other.
+//
+// # Pace
+//
+// A picture goes through four steps, and the client says that each has arrived
+// before the next is made: the answer to its invitation, four bytes that prepare
+// it, the picture, the end. Within the picture nothing is acknowledged; so of all
+// the contacts in a conversation only one sends his at a time, and the others wait.
+package p2p
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+
+	"nudge/msnserver/wire"
+)
+
+// maxSLP is the longest message of MSNSLP that is put together, in bytes. One with
+// a picture's object has about 900.
+const maxSLP = 8 << 10
+
+// Message is the payload of a MSG that a contact says.
+type Message struct {
+	From    string // his address
+	Payload []byte
+}
+
+// Host answers one client for the contacts in one conversation. It belongs to one
+// goroutine.
+type Host struct {
+	client   string
+	picture  func(contact, sha1d string) []byte
+	random   func() uint32
+	contacts map[string]*contact // by address in lower case
+	turn     *contact            // who sends his picture now
+	waiting  []*contact          // who would like to
+}
+
+// contact is one who is played.
+type contact struct {
+	address string
+	id      uint32 // of what he said last
+	part    []byte // of what the client says to him, as far as it came
+	partID  uint32
+	session *session // nil while the client wants nothing
+}
+
+// session is a picture on its way.
+type session struct {
+	id, app uint32
+	call    string
+	sum     string // SHA1D of the picture
+	// What he said last, which the client has to acknowledge first, and what is to
+	// follow then.
+	said uint32
+	next step
+}
+
+// step is a stage of a session.
+type step uint8
+
+const (
+	prepare step = iota
+	send
+	end
+)
+
+// New makes the host of a client with that address. picture gives what a contact
+// shows when its SHA1D, in base64, is the one that is asked for, else nil.
+func New(client string, picture func(contact, sha1d string) []byte) *Host {
+	return &Host{client: client, picture: picture, random: rand.Uint32, contacts: map[string]*contact{}}
+}
+
+// Addressee is whom the payload of a MSG is for, "" when there is no frame in it.
+func Addressee(payload []byte) string {
+	m, _ := wire.ParseMessage(payload)
+	if m.Type() != contentType {
+		return ""
+	}
+	to, _, _ := strings.Cut(m.Get("P2P-Dest"), ";")
+	return to
+}
+
+// Take answers what the client said to the contact that Addressee names. The caller
+// has made sure that it is one who is played.
+func (h *Host) Take(payload []byte) (out []Message) {
+	m, _ := wire.ParseMessage(payload)
+	f, ok := parseFrame(m.Body)
+	to := Addressee(payload)
+	if !ok || to == "" {
+		return nil
+	}
+	c := h.contacts[strings.ToLower(to)]
+	if c == nil {
+		c = &contact{address: to, id: h.random() >> 2}
+		h.contacts[strings.ToLower(to)] = c
+	}
+	switch {
+	case f.flags&flagAck != 0:
+		return h.acknowledged(c, f.ack)
+	case f.flags&(flagError|flagCancel|flagEnding) != 0:
+		if f.session != 0 && c.session != nil && c.session.id == f.session {
+			return h.over(c)
+		}
+	case f.session == 0 && f.flags&^flagCompat == 0:
+		whole, ok := c.gather(f)
+		if !ok {
+			return nil
+		}
+		out = append(out, Message{c.address, f.acknowledgement(c.nextID()).payload(h.client)})
+		return append(out, h.heard(c, parseSLP(whole))...)
+	}
+	return nil
+}
+
+// gather puts a message of MSNSLP together. Its parts come in order.
+func (c *contact) gather(f frame) (whole []byte, ok bool) {
+	if f.offset == 0 {
+		c.part, c.partID = nil, f.id
+	}
+	if f.id != c.partID || f.offset != uint64(len(c.part)) || f.total > maxSLP || len(f.data) == 0 {
+		return nil, false
+	}
+	c.part = append(c.part, f.data...)
+	if !f.last() {
+		return nil, false
+	}
+	whole, c.part = c.part, nil
+	return whole, true
+}
+
+// heard acts on a message of MSNSLP.
+func (h *Host) heard(c *contact, m slp) []Message {
+	call, kind := m.head.Get("Call-ID"), strings.ToLower(m.head.Get("Content-Type"))
+	switch {
+	case m.is("INVITE") && kind == bodySession:
+		return h.invited(c, m)
+	case m.is("INVITE") && kind == bodyTransport: // it would come itself for the data
+		nonce := "Nonce"
+		if m.body.Get("Hashed-Nonce") != "" {
+			nonce = "Hashed-Nonce"
+		}
+		body := "Bridge: TCPv1\r\nListening: false\r\n" + nonce + ": {00000000-0000-0000-0000-000000000000}\r\n"
+		return h.say(c, m.reply("200 OK", h.client, c.address, bodyOffer, body))
+	case m.is("BYE") && c.session != nil && c.session.call == call:
+		return h.over(c)
+	}
+	return nil
+}
+
+// invited answers an INVITE: only pictures can be had. Who asks again gave the one
+// before up.
+func (h *Host) invited(c *contact, m slp) (out []Message) {
+	s := &session{id: m.number("SessionID"), app: m.number("AppID"), call: m.head.Get("Call-ID"), sum: attribute(m.object(), "SHA1D")}
+	body := fmt.Sprintf("SessionID: %d\r\n", s.id)
+	if s.id == 0 || s.sum == "" || h.picture(c.address, s.sum) == nil {
+		return h.say(c, m.reply("603 Decline", h.client, c.address, bodySession, body))
+	}
+	if c.session != nil {
+		out = h.over(c)
+	}
+	c.session = s
+	out = append(out, h.say(c, m.reply("200 OK", h.client, c.address, bodySession, body))...)
+	s.said = c.id
+	return out
+}
+
+// acknowledged goes on with c's picture when the client has got what it is to get
+// first.
+func (h *Host) acknowledged(c *contact, id uint32) []Message {
+	s := c.session
+	if s == nil || id == 0 || id != s.said {
+		return nil
+	}
+	switch s.next {
+	case prepare:
+		s.next = send
+		out := h.data(c, 0, make([]byte, 4))
+		s.said = c.id
+		return out
+	case send:
+		s.said = 0 // nothing, until it is his turn
+		h.waiting = append(h.waiting, c)
+		return h.pass()
+	}
+	return h.over(c)
+}
+
+// pass lets the next contact send, if nobody does.
+func (h *Host) pass() (out []Message) {
+	for h.turn == nil && len(h.waiting) > 0 {
+		c := h.waiting[0]
+		h.waiting = h.waiting[1:]
+		picture := h.picture(c.address, c.session.sum)
+		if picture == nil { // he shows another one by now
+			out = append(out, h.bye(c)...)
+			c.session = nil
+			continue
+		}
+		out = append(out, h.data(c, flagObject, picture)...)
+		c.session.said, c.session.next = c.id, end
+		h.turn = c
+	}
+	return out
+}
+
+// over ends c's session, and others have their turn.
+func (h *Host) over(c *contact) []Message {
+	c.session = nil
+	h.waiting = slices.DeleteFunc(h.waiting, func(o *contact) bool { return o == c })
+	if h.turn == c {
+		h.turn = nil
+	}
+	return h.pass()
+}
+
+// say makes a message of MSNSLP.
+func (h *Host) say(c *contact, text []byte) []Message { return h.logical(c, frame{}, text) }
+
+// bye ends a session from our side.
+func (h *Host) bye(c *contact) []Message {
+	var branch [16]byte
+	for i := range 4 {
+		binary.LittleEndian.PutUint32(branch[4*i:], h.random())
+	}
+	via := fmt.Sprintf("MSNSLP/1.0/TLP ;branch={%X-%X-%X-%X-%X}", branch[:4], branch[4:6], branch[6:8], branch[8:10], branch[10:])
+	return h.say(c, compose("BYE MSNMSGR:"+h.client+" MSNSLP/1.0", h.client, c.address, via, 0, c.session.call, bodyClose, ""))
+}
+
+// data is what goes through c's session.
+func (h *Host) data(c *contact, flags uint32, all []byte) []Message {
+	return h.logical(c, frame{session: c.session.id, flags: flags, app: c.session.app}, all)
+}
+
+// logical cuts a message into frames like f.
+func (h *Host) logical(c *contact, f frame, all []byte) (out []Message) {
+	f.id, f.total, f.ack = c.nextID(), uint64(len(all)), h.random()
+	for part := range slices.Chunk(all, maxData) {
+		f.data = part
+		out = append(out, Message{c.address, f.payload(h.client)})
+		f.offset += uint64(len(part))
+	}
+	return out
+}
+
+// nextID counts what the contact says. It is never 0.
+func (c *contact) nextID() uint32 {
+	c.id = c.id%(1<<31-1) + 1
+	return c.id
+}
