@@ -43,6 +43,7 @@ type contact struct {
 type heard struct {
 	now     im.Presence
 	known   bool        // it said something
+	picture *im.Picture // what he shows, as far as the box has it
 	members []im.Person // of a room, as the network knows them
 	size    int         // of a room, 0 when that is len(members)
 	last    *lately     // nil: nothing was said since the box was started

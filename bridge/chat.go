@@ -315,5 +315,8 @@ func (s *Seat) leave(idle bool) {
 	}
 }
 
+// Person is the account as the others in the conversation know it.
+func (s *Seat) Person() im.Person { return s.me }
+
 // Client is the client whose session this seat belongs to.
 func (s *Seat) Client() Client { return s.session.client }

@@ -85,6 +85,7 @@ func (h *Hub) RemoveGateway(ctx context.Context, net string) error {
 		}
 	}
 	delete(h.shared, net)
+	h.tidyPictures()
 	h.db.Do(store.Now, func(tx *store.Tx) (err error) {
 		for _, user := range users {
 			err = errors.Join(err, tx.DeleteLink(user, net))

@@ -69,12 +69,15 @@ type Hub struct {
 	fileSite func(local string) string // nil: clients get no links to files
 	fileLife atomic.Int64              // time.Duration
 
+	portrait func(ctx context.Context, source []byte) (png []byte, err error) // nil: clients see no pictures of networks
+
 	mu       sync.Mutex
 	accounts map[string]*account // by canonical handle
 	shared   map[string]*port    // by network
 	chats    map[uint32]*chat
 	cookies  map[string]*admission
 	files    map[string]*fileLink // by token
+	shelf    map[avatar]shelved   // pictures
 	watchers []im.Sink
 	overview im.Overview // as the watchers know it
 	started  time.Time
@@ -88,7 +91,7 @@ func New(c Config) (*Hub, error) {
 		db: c.Store, nets: c.Networks, gates: c.Gateways, given: c.Shared, limits: c.Limits, log: c.Log, voice: c.Voice, clock: c.Clock,
 		dial:     make(chan struct{}, 4),
 		accounts: map[string]*account{}, shared: map[string]*port{},
-		chats: map[uint32]*chat{}, cookies: map[string]*admission{}, files: map[string]*fileLink{},
+		chats: map[uint32]*chat{}, cookies: map[string]*admission{}, files: map[string]*fileLink{}, shelf: map[avatar]shelved{},
 		started: time.Now(),
 	}
 	if h.limits == (Limits{}) {
@@ -152,6 +155,7 @@ func (h *Hub) load() error {
 			h.loadFiles(tx, a.key)
 			h.accounts[a.key] = a
 		}
+		h.loadPictures(tx)
 		for l := range tx.Links() {
 			outs := slices.Collect(tx.Outs(l.Account, l.Net))
 			p := newPort(h, l, outs)

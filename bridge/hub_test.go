@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -166,6 +167,10 @@ type wire struct {
 	links []*wireLink
 	got   []im.Event
 	err   error
+
+	opened []string      // files
+	shut   error         // why there are none
+	hold   chan struct{} // until it is closed they are on their way, and then lost
 }
 
 type wireLink struct {
@@ -254,6 +259,17 @@ func (k *wireLink) Find(_ context.Context, _ im.Addr, handle string) (im.Person,
 }
 
 func (k *wireLink) Open(_ context.Context, _ im.Addr, ref string) (io.ReadCloser, im.File, error) {
+	k.w.mu.Lock()
+	k.w.opened = append(k.w.opened, ref)
+	hold, err := k.w.hold, k.w.shut
+	k.w.mu.Unlock()
+	if hold != nil {
+		<-hold
+		err = errors.New("cut")
+	}
+	if err != nil {
+		return nil, im.File{}, err
+	}
 	return io.NopCloser(strings.NewReader("bytes of " + ref)), im.File{}, nil
 }
 

@@ -210,8 +210,12 @@ func (p *port) takePresence(a *account, ev im.PresenceChanged) {
 	if c == nil {
 		return
 	}
+	if ev.Now.Status == im.Offline && ev.Now.Avatar == "" {
+		ev.Now.Avatar = c.now.Avatar // where he says nothing he does not say that it is gone
+	}
 	same := c.known && c.now == ev.Now && (ev.Who.Name == "" || ev.Who.Name == c.Name)
 	c.now, c.known = ev.Now, true
+	a.hub.showsAvatar(c)
 	if ev.Who.Name != "" && c.Name != ev.Who.Name {
 		c.Name = ev.Who.Name
 		a.bump()

@@ -208,6 +208,7 @@ func (h *Hub) RemoveLink(ctx context.Context, handle, net string) error {
 			a.gone(c)
 		}
 	}
+	h.tidyPictures()
 	user := a.key
 	h.db.Do(store.Now, func(tx *store.Tx) error { return tx.DeleteLink(user, net) }, h.logged("link"))
 	h.mu.Unlock()

@@ -179,6 +179,7 @@ func (h *Hub) RemoveAccount(ctx context.Context, handle string) error {
 			o.gone(c)
 		}
 	}
+	h.tidyPictures()
 	for net := range h.shared {
 		a.leaves(net)
 	}

@@ -17,7 +17,8 @@ import (
 // port keeps one link connected, feeds it from ordered lanes and keeps what
 // the network has not confirmed yet. The hub's lock guards every field but
 // order, recent, unsettled and settles. One goroutine (run) connects, one tells
-// the network what was settled; a lane has one while it has something to carry.
+// the network what was settled; a lane has one while it has something to carry, and
+// so have pictures.
 type port struct {
 	hub      *Hub
 	net      string
@@ -33,6 +34,7 @@ type port struct {
 	slots    chan struct{} // at most four lanes carry at once
 	sends    []*send       // not confirmed, in order
 	sent     []*send       // the last few that were, for failures that come late
+	wishes   []wish        // pictures; while there are any, a goroutine fetches the first
 	seq      uint64
 	mark     []byte       // the newest on disk
 	writing  int          // batches on their way to the disk

@@ -28,7 +28,9 @@ func (a *account) sees(c *contact) im.Presence {
 	case !c.known:
 		return im.Presence{Status: im.Online, Later: true}
 	}
-	return c.now
+	now := c.now
+	now.Picture = c.picture
+	return now
 }
 
 // seenByOthers is p as anybody else may see it.
@@ -110,6 +112,9 @@ func (h *Hub) visibilityMoved(a *account, other im.Addr, was bool) {
 func (a *account) deliverPresence(c *contact, now im.Presence) {
 	for _, s := range a.sessions {
 		if s.ready && !s.hides(c) {
+			if s.client.Pictures {
+				a.wishFor(c)
+			}
 			s.sink.Deliver(im.PresenceChanged{Who: a.show(c), Now: now}, nil)
 		}
 	}

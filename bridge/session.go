@@ -18,6 +18,7 @@ type Client struct {
 	MaxContacts int    // the longest forward list it takes, 0: any
 	GroupZero   bool   // to it everybody on the forward list is in a group, and who is in none other in group 0
 	Emoji       bool   // its system draws them: for the switchboard to know
+	Pictures    bool   // it can show those of contacts
 	Remote      string // its address and port
 	Local       string // those of the box that it came to
 }
@@ -189,6 +190,9 @@ func (s *Session) announce(c *contact, re string) {
 		return
 	}
 	if now := s.acct.sees(c); now.Status != im.Offline || now.Later {
+		if s.client.Pictures {
+			s.acct.wishFor(c)
+		}
 		s.sink.Deliver(im.PresenceChanged{Who: s.acct.show(c), Now: now, Re: re}, nil)
 	}
 }

@@ -20,7 +20,7 @@ func tidy(ev im.Event) im.Event {
 		return ev
 	case im.PresenceChanged:
 		ev.Who.Name = im.OneLine(ev.Who.Name)
-		ev.Now.Note, ev.Now.Media = im.OneLine(ev.Now.Note), im.OneLine(ev.Now.Media)
+		ev.Now.Note, ev.Now.Media, ev.Now.Picture = im.OneLine(ev.Now.Note), im.OneLine(ev.Now.Media), nil
 		return ev
 	case im.Roster:
 		ev.Items = slices.Clone(ev.Items)

@@ -71,9 +71,18 @@ type Presence struct {
 	Later  bool   // Offline or Away, but messages are kept for him (DESIGN.md §3)
 	Cut    string // towards a Sink: his network, when that can't be reached now
 
+	// Picture is Avatar as the box keeps it; nil while it has none. Only towards a Sink.
+	Picture *Picture
+
 	// What only MSN clients understand, as one of them sent it; networks ignore it.
 	Object  string // MSNObject, encoded
 	Playing string // CurrentMedia, which Media has in words
+}
+
+// Picture is one that every client can show: a PNG of 96 by 96 points.
+type Picture struct {
+	SHA1 [20]byte
+	Size int // bytes
 }
 
 // RelKind says what a message does to an earlier one.

@@ -183,14 +183,19 @@ func arrived8(d *Dialect, trid string, who im.Person, now im.Presence) wire.Comm
 // arrived9 has the picture. What a client says of its own is passed on as it is.
 func arrived9(d *Dialect, trid string, who im.Person, now im.Presence) wire.Command {
 	c := arrived8(d, trid, who, now)
-	if object := cmp.Or(now.Object, d.noPicture); object != "" {
+	object := now.Object
+	if now.Picture != nil {
+		object = wire.Escape(displayPicture(d.Handle(who.Addr), *now.Picture))
+	}
+	if object = cmp.Or(object, d.noPicture); object != "" {
 		c.Args = append(c.Args, object)
 	}
 	return c
 }
 
-// bridged is what contacts on networks are said to be able to do: nudges, which
-// a client sends to MSNC4 and later only (MSNP.md B.10.1). Offers of files are
+// bridged is what contacts on networks are said to be able to do: pictures, for
+// which clients ask MSNC1 and later, and nudges, which they send to MSNC4 and later
+// only (MSNP.md B.10.1). Offers of files are
 // answered in words; the bit for messages in several parts is not set.
 const bridged im.Caps = 0x40000000
 

@@ -156,7 +156,7 @@ func (s *Session) prove(cmd wire.Command, ok bool, why func() passport.Trouble) 
 	}
 	remote := s.Net.RemoteAddr().String()
 	user, err := s.hub.SignOn(s.handle, bridge.Client{Proto: s.Dialect().Name, Program: s.program, Remote: remote, Local: s.Net.LocalAddr().String(),
-		MaxContacts: s.Dialect().MaxContacts, GroupZero: s.Dialect().Groups == dialect.Numbered, Emoji: s.Dialect().Emoji}, s)
+		MaxContacts: s.Dialect().MaxContacts, GroupZero: s.Dialect().Groups == dialect.Numbered, Emoji: s.Dialect().Emoji, Pictures: s.Dialect().Pictures}, s)
 	if err != nil {
 		code := wire.AuthFailed
 		if errors.Is(err, bridge.ErrClosed) {

@@ -14,6 +14,7 @@
 package p2p
 
 import (
+	"crypto/sha1"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -37,7 +38,7 @@ type Message struct {
 // goroutine.
 type Host struct {
 	client   string
-	picture  func(contact, sha1d string) []byte
+	picture  func(contact string, sha1 [sha1.Size]byte) []byte
 	random   func() uint32
 	contacts map[string]*contact // by address in lower case
 	turn     *contact            // who sends his picture now
@@ -57,7 +58,7 @@ type contact struct {
 type session struct {
 	id, app uint32
 	call    string
-	sum     string // SHA1D of the picture
+	sum     [sha1.Size]byte // of the picture
 	// What he said last, which the client has to acknowledge first, and what is to
 	// follow then.
 	said uint32
@@ -74,8 +75,8 @@ const (
 )
 
 // New makes the host of a client with that address. picture gives what a contact
-// shows when its SHA1D, in base64, is the one that is asked for, else nil.
-func New(client string, picture func(contact, sha1d string) []byte) *Host {
+// shows when that has the check sum that is asked for, else nil.
+func New(client string, picture func(contact string, sha1 [sha1.Size]byte) []byte) *Host {
 	return &Host{client: client, picture: picture, random: rand.Uint32, contacts: map[string]*contact{}}
 }
 
@@ -159,9 +160,10 @@ func (h *Host) heard(c *contact, m slp) []Message {
 // invited answers an INVITE: only pictures can be had. Who asks again gave the one
 // before up.
 func (h *Host) invited(c *contact, m slp) (out []Message) {
-	s := &session{id: m.number("SessionID"), app: m.number("AppID"), call: m.head.Get("Call-ID"), sum: attribute(m.object(), "SHA1D")}
+	sum, known := sumOf(m.object())
+	s := &session{id: m.number("SessionID"), app: m.number("AppID"), call: m.head.Get("Call-ID"), sum: sum}
 	body := fmt.Sprintf("SessionID: %d\r\n", s.id)
-	if s.id == 0 || s.sum == "" || h.picture(c.address, s.sum) == nil {
+	if s.id == 0 || !known || h.picture(c.address, s.sum) == nil {
 		return h.say(c, m.reply("603 Decline", h.client, c.address, bodySession, body))
 	}
 	if c.session != nil {

@@ -23,8 +23,8 @@ const (
 
 // host has random numbers that are none: 400, 401 and so on.
 func host(pictures map[string]string) *Host {
-	h := New(alice, func(contact, sha1d string) []byte {
-		if p := pictures[contact]; p != "" && sha1d == sum {
+	h := New(alice, func(contact string, wanted [20]byte) []byte {
+		if p := pictures[contact]; p != "" && base64.StdEncoding.EncodeToString(wanted[:]) == sum {
 			return []byte(p)
 		}
 		return nil

@@ -2,6 +2,7 @@ package p2p
 
 import (
 	"bytes"
+	"crypto/sha1"
 	"encoding/base64"
 	"strconv"
 	"strings"
@@ -60,14 +61,14 @@ func (m slp) object() string {
 	return strings.TrimRight(string(b), "\x00")
 }
 
-// attribute is one of an MSNObject (MSNP.md B.10.2), "" when it is not there.
-func attribute(object, name string) string {
-	_, rest, _ := strings.Cut(object, " "+name+`="`)
-	value, _, ok := strings.Cut(rest, `"`)
-	if !ok {
-		return ""
-	}
-	return value
+// sumOf is the check sum of the data that an MSNObject stands for (its SHA1D,
+// MSNP.md B.10.2).
+func sumOf(object string) (sum [sha1.Size]byte, ok bool) {
+	_, rest, _ := strings.Cut(object, ` SHA1D="`)
+	value, _, _ := strings.Cut(rest, `"`)
+	b, err := base64.StdEncoding.DecodeString(value)
+	ok = copy(sum[:], b) == len(sum) && len(b) == len(sum) && err == nil
+	return sum, ok
 }
 
 // reply answers the request m of the client for a contact.

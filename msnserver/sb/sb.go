@@ -19,6 +19,7 @@ import (
 	"nudge/bridge/im"
 	"nudge/msnserver/conn"
 	"nudge/msnserver/dialect"
+	"nudge/msnserver/p2p"
 	"nudge/msnserver/wire"
 )
 
@@ -32,6 +33,7 @@ type Seat struct {
 	hub  *bridge.Hub
 	seat *bridge.Seat // reader's
 	ear  dialect.Ear  // reader's
+	p2p  *p2p.Host    // reader's; nil until the client speaks to somebody who is played
 
 	made  time.Time            // the seat
 	said  atomic.Int64         // when anybody said something last, in ns since then
@@ -192,7 +194,25 @@ func (s *Seat) msg(cmd wire.Command) error {
 		return nil
 	}
 	s.seat.Send(m, done)
+	if !m.Speaks() && s.Dialect().Pictures {
+		s.play(cmd.Payload)
+	}
 	return nil
+}
+
+// play answers what the client's program says to that of somebody on a network, who
+// has none that understands it (MSNP.md D.7).
+func (s *Seat) play(payload []byte) {
+	to := p2p.Addressee(payload)
+	if to == "" || !s.seat.Stands(to) {
+		return
+	}
+	if s.p2p == nil {
+		s.p2p = p2p.New(s.seat.Person().ID, s.seat.Picture)
+	}
+	for _, m := range s.p2p.Take(payload) {
+		s.seat.Hear(m.From, m.Payload)
+	}
 }
 
 // acknowledge answers a message as the client asked for it: U never, N only a

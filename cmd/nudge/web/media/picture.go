@@ -8,7 +8,6 @@ import (
 	"image/draw"
 	"image/gif"
 	"image/jpeg"
-	_ "image/png" // is decoded
 	"io"
 	"net/http"
 	"os"
@@ -46,31 +45,10 @@ type picture struct {
 // shrink makes a picture anew so that old browsers can show it: one of few colours
 // and points as GIF, else as JPEG on white. Of one that moves it is the first frame.
 func shrink(from *io.SectionReader) (p picture, err error) {
-	defer func() {
-		if r := recover(); r != nil { // decoders stumble over what nobody made by accident
-			err = fmt.Errorf("%w (%v)", errNoPicture, r)
-		}
-	}()
-	at := func() io.Reader { return io.NewSectionReader(from, 0, from.Size()) }
-	conf, format, err := image.DecodeConfig(at())
-	if err != nil || conf.Width <= 0 || conf.Height <= 0 {
-		return p, errNoPicture
-	}
-	head := jpegHead{turn: 1}
-	switch format {
-	case "jpeg":
-		head = readJPEGHead(at())
-	case "webp":
-		if !consistent(from, conf) {
-			return p, errNoPicture
-		}
-	}
-	if max(conf.Width, conf.Height) > maxSide || int64(conf.Width)*int64(conf.Height) > maxMemory/perPoint(conf, format, head.progressive) {
-		return p, &Refused{fmt.Sprintf("This picture is too large to be shown here: it has %d by %d points. Save it, and open it with another program.", conf.Width, conf.Height)}
-	}
-	img, _, err := image.Decode(at())
+	defer stumbled(&err)
+	img, head, err := read(from)
 	if err != nil {
-		return p, errNoPicture
+		return p, err
 	}
 	var out bytes.Buffer
 	if few, ok := img.(*image.Paletted); ok && fits(img.Bounds().Size()) {
@@ -83,6 +61,40 @@ func shrink(from *io.SectionReader) (p picture, err error) {
 	}
 	p.data = out.Bytes()
 	return p, err
+}
+
+// stumbled makes an error of what decoders do about something that nobody made by
+// accident.
+func stumbled(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("%w (%v)", errNoPicture, r)
+	}
+}
+
+// read decodes a picture that is small enough for that.
+func read(from *io.SectionReader) (img image.Image, head jpegHead, err error) {
+	at := func() io.Reader { return io.NewSectionReader(from, 0, from.Size()) }
+	conf, format, err := image.DecodeConfig(at())
+	if err != nil || conf.Width <= 0 || conf.Height <= 0 {
+		return nil, head, errNoPicture
+	}
+	head.turn = 1
+	switch format {
+	case "jpeg":
+		head = readJPEGHead(at())
+	case "webp":
+		if !consistent(from, conf) {
+			return nil, head, errNoPicture
+		}
+	}
+	if max(conf.Width, conf.Height) > maxSide || int64(conf.Width)*int64(conf.Height) > maxMemory/perPoint(conf, format, head.progressive) {
+		return nil, head, &Refused{fmt.Sprintf("This picture is too large to be shown here: it has %d by %d points. Save it, and open it with another program.", conf.Width, conf.Height)}
+	}
+	img, _, err = image.Decode(at())
+	if err != nil || img.Bounds().Empty() {
+		return nil, head, errNoPicture
+	}
+	return img, head, nil
 }
 
 // perPoint is how many bytes of memory decoding takes for each point, at most.
@@ -110,8 +122,8 @@ func perPoint(c image.Config, format string, progressive bool) int64 {
 
 func fits(p image.Point) bool { return p.X <= maxW && p.Y <= maxH }
 
-// scale is img on white with w by h points, neither more than it has: each the mean
-// of those it stands for. It takes memory for little more than the result.
+// scale is img on white with w by h points: each the mean of those it stands for, or
+// one of them where there are too few. It takes memory for little more than the result.
 func scale(img image.Image, size image.Point) *image.RGBA {
 	b := img.Bounds()
 	out := image.NewRGBA(image.Rectangle{Max: size})
@@ -119,14 +131,15 @@ func scale(img image.Image, size image.Point) *image.RGBA {
 	sums := make([]uint32, 3*size.X)
 	for y := range size.Y {
 		clear(sums)
-		from, to := y*b.Dy()/size.Y, (y+1)*b.Dy()/size.Y
+		from, to := span(y, size.Y, b.Dy())
 		for sy := from; sy < to; sy++ {
 			draw.Draw(row, row.Rect, image.White, image.Point{}, draw.Src)
 			draw.Draw(row, row.Rect, img, image.Pt(b.Min.X, b.Min.Y+sy), draw.Over)
 			add(sums, row.Pix, size.X)
 		}
 		for x := range size.X {
-			n := uint32((x+1)*b.Dx()/size.X-x*b.Dx()/size.X) * uint32(to-from)
+			left, right := span(x, size.X, b.Dx())
+			n := uint32(right-left) * uint32(to-from)
 			for c := range 3 {
 				out.Pix[y*out.Stride+4*x+c] = uint8((sums[3*x+c] + n/2) / n)
 			}
@@ -136,11 +149,17 @@ func scale(img image.Image, size image.Point) *image.RGBA {
 	return out
 }
 
+// span says for which of has points number i of n stands.
+func span(i, n, has int) (from, to int) {
+	from = i * has / n
+	return from, max(from+1, (i+1)*has/n)
+}
+
 // add adds the points of a row, in w groups.
 func add(sums []uint32, row []uint8, w int) {
 	points := len(row) / 4
 	for x := range w {
-		for _, p := 0, x*points/w; p < (x+1)*points/w; p++ {
+		for p, to := span(x, w, points); p < to; p++ {
 			sums[3*x] += uint32(row[4*p])
 			sums[3*x+1] += uint32(row[4*p+1])
 			sums[3*x+2] += uint32(row[4*p+2])

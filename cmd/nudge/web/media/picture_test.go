@@ -233,6 +233,9 @@ func FuzzShrink(f *testing.F) {
 		if err != nil || conf.Width != p.w || conf.Height != p.h || p.w > maxW || p.h > maxH || p.w < 1 || p.h < 1 {
 			t.Errorf("it became %dx%d, %+v, %v", p.w, p.h, conf, err)
 		}
+		if small, err := portrait(section(string(b))); err != nil || decoded(t, small) != "png 96x96" {
+			t.Errorf("what can be shown has no portrait: %v", err)
+		}
 	})
 }
 
