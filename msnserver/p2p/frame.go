@@ -44,14 +44,16 @@ func parseFrame(b []byte) (f frame, ok bool) {
 	if len(b) < headerSize+footerSize {
 		return f, false
 	}
-	le := binary.LittleEndian
+	var w [headerSize / 4]uint32
+	for i := range w {
+		w[i] = binary.LittleEndian.Uint32(b[4*i:])
+	}
 	f = frame{
-		session: le.Uint32(b), id: le.Uint32(b[4:]), offset: le.Uint64(b[8:]), total: le.Uint64(b[16:]), flags: le.Uint32(b[28:]),
-		ack: le.Uint32(b[32:]), ackUnique: le.Uint32(b[36:]), ackSize: le.Uint64(b[40:]),
+		session: w[0], id: w[1], offset: long(w[2], w[3]), total: long(w[4], w[5]), flags: w[7], ack: w[8], ackUnique: w[9], ackSize: long(w[10], w[11]),
 		app: binary.BigEndian.Uint32(b[len(b)-footerSize:]),
 	}
 	f.data = b[headerSize : len(b)-footerSize]
-	length := uint64(le.Uint32(b[24:]))
+	length := uint64(w[6])
 	if length > uint64(len(f.data)) || f.offset > f.total || length > f.total-f.offset {
 		return f, false
 	}
@@ -59,19 +61,17 @@ func parseFrame(b []byte) (f frame, ok bool) {
 	return f, true
 }
 
+func long(low, high uint32) uint64 { return uint64(high)<<32 | uint64(low) }
+
 // payload is the MSG that carries the frame to a client.
 func (f frame) payload(to string) []byte {
-	le := binary.LittleEndian
 	b := make([]byte, 0, headerSize+len(f.data)+footerSize)
-	b = le.AppendUint32(b, f.session)
-	b = le.AppendUint32(b, f.id)
-	b = le.AppendUint64(b, f.offset)
-	b = le.AppendUint64(b, f.total)
-	b = le.AppendUint32(b, uint32(len(f.data)))
-	b = le.AppendUint32(b, f.flags)
-	b = le.AppendUint32(b, f.ack)
-	b = le.AppendUint32(b, f.ackUnique)
-	b = le.AppendUint64(b, f.ackSize)
+	for _, w := range [headerSize / 4]uint32{
+		f.session, f.id, uint32(f.offset), uint32(f.offset >> 32), uint32(f.total), uint32(f.total >> 32), uint32(len(f.data)), f.flags,
+		f.ack, f.ackUnique, uint32(f.ackSize), uint32(f.ackSize >> 32),
+	} {
+		b = binary.LittleEndian.AppendUint32(b, w)
+	}
 	b = append(b, f.data...)
 	m := wire.NewMessage(contentType)
 	m.Add("P2P-Dest", to)

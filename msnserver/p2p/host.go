@@ -15,7 +15,6 @@ package p2p
 
 import (
 	"crypto/sha1"
-	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -229,11 +228,8 @@ func (h *Host) say(c *contact, text []byte) []Message { return h.logical(c, fram
 
 // bye ends a session from our side.
 func (h *Host) bye(c *contact) []Message {
-	var branch [16]byte
-	for i := range 4 {
-		binary.LittleEndian.PutUint32(branch[4*i:], h.random())
-	}
-	via := fmt.Sprintf("MSNSLP/1.0/TLP ;branch={%X-%X-%X-%X-%X}", branch[:4], branch[4:6], branch[6:8], branch[8:10], branch[10:])
+	r := h.random
+	via := fmt.Sprintf("MSNSLP/1.0/TLP ;branch={%08X-%04X-%04X-%04X-%08X%04X}", r(), r()>>16, r()>>16, r()>>16, r(), r()>>16)
 	return h.say(c, compose("BYE MSNMSGR:"+h.client+" MSNSLP/1.0", h.client, c.address, via, 0, c.session.call, bodyClose, ""))
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha1"
 	"encoding/base64"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -81,14 +82,6 @@ func (m slp) reply(status, client, contact, kind, body string) []byte {
 // at its end.
 func compose(start, client, contact, via string, seq int, call, kind, body string) []byte {
 	body += "\r\n\x00"
-	m := wire.Message{Body: []byte(body)}
-	m.Add("To", "<msnmsgr:"+client+">")
-	m.Add("From", "<msnmsgr:"+contact+">")
-	m.Add("Via", via)
-	m.Add("CSeq", strconv.Itoa(seq)+" ")
-	m.Add("Call-ID", call)
-	m.Add("Max-Forwards", "0")
-	m.Add("Content-Type", kind)
-	m.Add("Content-Length", strconv.Itoa(len(body)))
-	return append([]byte(start+"\r\n"), m.Bytes()...)
+	return fmt.Appendf(nil, "%s\r\nTo: <msnmsgr:%s>\r\nFrom: <msnmsgr:%s>\r\nVia: %s\r\nCSeq: %d \r\nCall-ID: %s\r\nMax-Forwards: 0\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s",
+		start, client, contact, via, seq, call, kind, len(body), body)
 }

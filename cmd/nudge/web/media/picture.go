@@ -55,7 +55,7 @@ func shrink(from *io.SectionReader) (p picture, err error) {
 		p = picture{kind: "image/gif", w: few.Rect.Dx(), h: few.Rect.Dy()}
 		err = gif.Encode(&out, few, nil)
 	} else {
-		fitted := head.upright(scale(img, head.fit(img.Bounds().Size())))
+		fitted := head.upright(scale(img, img.Bounds(), head.fit(img.Bounds().Size())))
 		p = picture{kind: "image/jpeg", w: fitted.Rect.Dx(), h: fitted.Rect.Dy()}
 		err = jpeg.Encode(&out, fitted, &jpeg.Options{Quality: quality})
 	}
@@ -122,10 +122,9 @@ func perPoint(c image.Config, format string, progressive bool) int64 {
 
 func fits(p image.Point) bool { return p.X <= maxW && p.Y <= maxH }
 
-// scale is img on white with w by h points: each the mean of those it stands for, or
+// scale is the part b of img on white with as many points as size says: each the mean of those it stands for, or
 // one of them where there are too few. It takes memory for little more than the result.
-func scale(img image.Image, size image.Point) *image.RGBA {
-	b := img.Bounds()
+func scale(img image.Image, b image.Rectangle, size image.Point) *image.RGBA {
 	out := image.NewRGBA(image.Rectangle{Max: size})
 	row := image.NewRGBA(image.Rect(0, 0, b.Dx(), 1))
 	sums := make([]uint32, 3*size.X)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"image"
 	"image/color"
+	"image/draw"
 	"image/png"
 	"testing"
 )
@@ -52,6 +53,32 @@ func TestPortraitMiddle(t *testing.T) {
 	for _, at := range []image.Point{{}, {95, 0}, {50, 50}, {0, 95}} {
 		if r, g, b, _ := made.At(at.X, at.Y).RGBA(); r>>8 != 0 || g != 0 || b>>8 != uint32(blue.B) {
 			t.Errorf("%v is %v", at, made.At(at.X, at.Y))
+		}
+	}
+}
+
+// TestWritePNG: what is written is read back, point for point.
+func TestWritePNG(t *testing.T) {
+	for _, size := range []image.Point{{1, 1}, {3, 2}, {96, 96}} {
+		img := image.NewRGBA(image.Rectangle{Max: size})
+		for i := range img.Pix {
+			img.Pix[i] = byte(i * i / 7)
+			if i%4 == 3 {
+				img.Pix[i] = 255
+			}
+		}
+		b, err := writePNG(img)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := png.Decode(bytes.NewReader(b))
+		if err != nil {
+			t.Fatal(size, err)
+		}
+		have := image.NewRGBA(img.Rect)
+		draw.Draw(have, have.Rect, back, image.Point{}, draw.Src)
+		if !bytes.Equal(have.Pix, img.Pix) {
+			t.Errorf("%v is read back as something else", size)
 		}
 	}
 }
