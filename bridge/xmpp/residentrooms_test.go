@@ -85,7 +85,7 @@ func TestComponentRooms(t *testing.T) {
 		equal(t, "she", p.toRoom(), "["+den+" groupchat hi]")
 		equal(t, "before the room has it", of[im.Receipt](p.events()), "[]")
 		p.room("<message type='groupchat' id='nudge-1' from='$DEN/alice' to='$ME'><body>hi</body></message>")
-		equal(t, "sent", of[im.Receipt](p.events()), "[{nudge-1 den@muc.chat.test 0 <nil>}]")
+		equal(t, "sent", of[im.Receipt](p.events()), "[{nudge-1  den@muc.chat.test 0 <nil>}]")
 		p.handle(im.Message{ID: "nudge-2", Conv: den, Text: "no"})
 		p.room("<message type='error' id='nudge-2' from='$DEN' to='$ME'><error type='modify'><forbidden xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>")
 		if r := of[im.Receipt](p.events()); len(r) != 1 || r[0].State != im.Failed {
@@ -121,7 +121,7 @@ func TestComponentRoomsLast(t *testing.T) {
 		equal(t, "back", p.toRoom(), "["+den+"/alice enters pw]")
 		p.admit()
 		p.room("<message type='groupchat' id='nudge-1' from='$DEN/alice' to='$ME'><delay xmlns='urn:xmpp:delay' stamp='2020-01-01T00:00:00Z'/><body>hi</body></message>")
-		equal(t, "the room had it", of[im.Receipt](p.events()), "[{nudge-1 den@muc.chat.test 0 <nil>}]")
+		equal(t, "the room had it", of[im.Receipt](p.events()), "[{nudge-1  den@muc.chat.test 0 <nil>}]")
 		p.handle(im.Message{ID: "nudge-1", Conv: den, Text: "hi"})
 		equal(t, "not again", p.toRoom(), "[]")
 		for what, answer := range map[string]string{"<vCard xmlns='vcard-temp'/>": "error", "<ping xmlns='urn:xmpp:ping'/>": "result"} {
@@ -161,11 +161,11 @@ func TestComponentRoomsComeBack(t *testing.T) {
 		equal(t, "put out", p.toRoom(), "["+den+"/alice enters pw]")
 		p.room(strings.Replace(refused, "%s", "nudge-2", 1))
 		p.room(putOut) // of the seat before, late
-		equal(t, "nothing failed", of[im.Receipt](p.events()), "[{nudge-1 den@muc.chat.test 0 <nil>}]")
+		equal(t, "nothing failed", of[im.Receipt](p.events()), "[{nudge-1  den@muc.chat.test 0 <nil>}]")
 		p.admit()
 		equal(t, "said again", p.toRoom(), "["+den+" groupchat two]")
 		p.room("<message type='groupchat' id='nudge-2' from='$DEN/alice' to='$ME'><body>two</body></message>")
-		equal(t, "the room has it", of[im.Receipt](p.events()), "[{nudge-2 den@muc.chat.test 0 <nil>}]")
+		equal(t, "the room has it", of[im.Receipt](p.events()), "[{nudge-2  den@muc.chat.test 0 <nil>}]")
 
 		for range maxHasty - 1 {
 			p.room(putOut)
