@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"nudge/bridge/im"
@@ -69,5 +70,13 @@ func BenchmarkSync(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkLegible is a message of a friend who has much to show, at most.
+func BenchmarkLegible(b *testing.B) {
+	text := strings.Repeat("👨‍👩‍👧", 3000)
+	for b.Loop() {
+		legible(text)
 	}
 }

@@ -3,8 +3,8 @@ package dialect
 import (
 	"compress/gzip"
 	_ "embed"
-	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -85,12 +85,32 @@ func inLetters(r rune) string {
 	if s := im.Emoticon(r); s != "" {
 		return s
 	}
-	_, line, ok := strings.Cut(emojiNames(), fmt.Sprintf("\n%x ", r))
-	if !ok {
-		return "?"
+	if name := emojiName(r); name != "" {
+		return ":" + name + ":"
 	}
-	name, _, _ := strings.Cut(line, "\n")
-	return ":" + name + ":"
+	return "?"
+}
+
+// emojiName is the name of an emoji, "" when it has none here. The lines of the list
+// are in the order of their numbers; going through all of it for each of some thousand
+// emoji would hold everybody up.
+func emojiName(r rune) string {
+	names := emojiNames()
+	for low, high := 0, len(names); low < high; {
+		mid := (low + high) / 2
+		line, _, _ := strings.Cut(names[strings.LastIndexByte(names[:mid], '\n')+1:], "\n")
+		digits, name, _ := strings.Cut(line, " ")
+		number, err := strconv.ParseInt(digits, 16, 32)
+		switch {
+		case err == nil && rune(number) == r:
+			return name
+		case err != nil || rune(number) < r: // the comment is at the beginning
+			low = mid + 1
+		default:
+			high = mid
+		}
+	}
+	return ""
 }
 
 // dressed finds text that may need work; letters are below all of that.

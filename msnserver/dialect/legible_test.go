@@ -103,13 +103,19 @@ func FuzzLegible(f *testing.F) {
 	})
 }
 
-// emoji.txt.gz has the names of Unicode; -update writes it anew.
+// emoji.txt.gz has the names of Unicode, and each is found; -update writes it anew.
 func TestEmojiNames(t *testing.T) {
 	var want strings.Builder
 	want.WriteString("# Emoji and their names.\n")
 	for r := rune(0); r <= 0x1faff; r++ {
 		if name := runenames.Name(r); emoji(r) && name != "" && name[0] != '<' {
-			fmt.Fprintf(&want, "%x %s\n", r, strings.ReplaceAll(strings.ToLower(name), " ", "_"))
+			name = strings.ReplaceAll(strings.ToLower(name), " ", "_")
+			fmt.Fprintf(&want, "%x %s\n", r, name)
+			if found := emojiName(r); found != name && !*update {
+				t.Errorf("%x is %q, found is %q", r, name, found)
+			}
+		} else if found := emojiName(r); found != "" {
+			t.Errorf("%x has no name, found is %q", r, found)
 		}
 	}
 	if *update {
