@@ -114,6 +114,7 @@ func TestTalk(t *testing.T) {
 		{box{}, "Yes!", "I pass it on"},
 		{box{}, "yes I like it", "“yes” alone"},
 		{box{}, "no", "Nothing is asked now."},
+		{box{}, "tricks", "s/soup/soap/ – corrects your last message"},
 		{box{}, "link", "nudge link add alice@hotmail.com matrix"},
 		{page, "link matrix", "http://nudge.local/l/7f3a"},
 		{page, "my password does not work", "http://nudge.local/l/7f3a"},

@@ -30,6 +30,7 @@ var commands = []command{
 	{[]string{"yes"}, "", "say yes to what a network asks through me", answer("yes")},
 	{[]string{"no"}, "", "say no to it", answer("no")},
 	{[]string{"unblock", "unignore"}, "bob@example.org", "undo that", edit(Actions.Unblock, "%s is no longer blocked.")},
+	{[]string{"tricks", "corrections", "reactions"}, "", "what else you can write to friends on Matrix and XMPP", tricks},
 }
 
 // helpWords ask for the list of commands.
@@ -97,6 +98,17 @@ func sentence(err error) string {
 		text += "."
 	}
 	return text
+}
+
+// tricks tells what the hub makes of words to other networks.
+func tricks(context.Context, Actions, string, string) (string, error) {
+	return "To friends on Matrix and XMPP you can write:\n" +
+		"s/soup/soap/ – corrects your last message\n" +
+		"/del – deletes it\n" +
+		"+(Y) – reacts to their last message, with any emoticon\n" +
+		"/reply text – answers it\n" +
+		"/vote 2 – answers their last poll\n" +
+		"With one slash more these are just words: //del", nil
 }
 
 func status(ctx context.Context, a Actions, account, _ string) (string, error) {
