@@ -2,10 +2,14 @@ package xmpp
 
 import (
 	"encoding/xml"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"nudge/bridge/im"
+	"nudge/bridge/xmpp/stream"
+	"nudge/bridge/xmpp/xmpptest"
 )
 
 // TestAbout: what other messages are called in what is about them, for a person and
@@ -77,4 +81,39 @@ func TestAnswered(t *testing.T) {
 	if s.answered("o1") != nil {
 		t.Error("there is something to wait for")
 	}
+}
+
+// TestRelatedAfterReconnect: what the account says about earlier messages goes out
+// over the next link too, and the copies that the archive has are no news.
+func TestRelatedAfterReconnect(t *testing.T) {
+	play(t, xmpptest.Options{}, im.Online, func(s *scene) {
+		s.bobSays("zero", "one")
+		theirs := of[im.Message](s.events())[1]
+		mine := im.Message{ID: "nudge-1", Conv: theirs.Conv, Text: "yess", At: time.Now()}
+		s.handle(mine)
+		s.link.Close()
+		s.events()
+		s.connect()
+		hears(s.bob, "message")
+		for i, c := range []struct {
+			m           im.Message
+			space, elem string
+			id          string
+		}{
+			{im.Message{Text: "👍", Rel: im.Rel{Kind: im.React, To: theirs.ID}}, nsReactions, "reactions", "id-one"},
+			{im.Message{Text: "two", Rel: im.Rel{Kind: im.Reply, To: theirs.ID, Quote: "one"}}, nsReply, "reply", "id-one"},
+			{im.Message{Text: "yes", Rel: im.Rel{Kind: im.Edit, To: mine.ID}}, nsCorrect, "replace", "nudge-1"},
+			{im.Message{Rel: im.Rel{Kind: im.Retract, To: mine.ID}}, nsRetract, "retract", "nudge-1"},
+		} {
+			c.m.ID, c.m.Conv = fmt.Sprint("nudge-about-", i), theirs.Conv
+			s.handle(c.m)
+			n := hears(s.bob, "message")
+			if len(n) != 1 || stream.Attr(stream.Child(n[0], c.space, c.elem), "id") != c.id {
+				t.Errorf("%+v went out as %+v", c.m, n)
+			}
+		}
+		s.link.Close()
+		s.connect()
+		equal(t, "said", said(s.events()), "[]")
+	})
 }

@@ -338,6 +338,8 @@ func (l *link) takePage(results []*stanza.Node, open map[string]string) error {
 			if to.ref != "" {
 				confirm = append(confirm, to)
 			}
+		default: // it came over a former link: what relates to it must know its name
+			l.refs.add(h.id, h.conv(), h.ref, h.mark)
 		}
 		if id != "" && l.mark.valid {
 			l.mark.advance(id, at)
