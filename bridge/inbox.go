@@ -196,6 +196,9 @@ func (p *port) takeMessage(a *account, m im.Message) (store.Entry, bool) {
 		return store.Entry{}, false
 	}
 	p.hub.said(m)
+	if c != nil {
+		m.Rel.Quote = c.quote(m.Rel)
+	}
 	name := m.Name
 	if c != nil && !c.Room && m.From.ID == m.Conv {
 		m.Name = "" // he is the contact himself

@@ -18,13 +18,17 @@ type lately struct {
 
 // utterance is one message: Rel.To of those that relate to it is its id.
 type utterance struct {
-	id, text string // of a file the text can't be changed: it is ""
+	id, text string // "" where it can't be changed
 	kind     im.Kind
 	style    im.Style
 }
 
-// quoted is how many characters of a message are kept for answers to it.
-const quoted = 60
+// quoted is how many characters of a message are kept for answers to it; longest how
+// many bytes one may have that can be corrected.
+const (
+	quoted  = 60
+	longest = 8 << 10
+)
 
 // lately is what was said last to and by a contact on a network.
 func (h *heard) lately() *lately {
@@ -58,6 +62,21 @@ func (h *heard) listen(m im.Message) {
 	}
 }
 
+// quote is what the message that rel is to said, where the network does not know. The
+// lock is held.
+func (h *heard) quote(rel im.Rel) string {
+	l := h.lately()
+	switch {
+	case rel.Quote != "" || rel.To == "":
+		return rel.Quote
+	case rel.To == l.mine.id:
+		return im.Short(l.mine.text, quoted)
+	case rel.To == l.theirs.id:
+		return l.theirs.text
+	}
+	return ""
+}
+
 // asked notes a poll, whoever made it, and that one is gone.
 func (l *lately) asked(m im.Message) {
 	switch {
@@ -76,7 +95,7 @@ func (h *heard) spoke(m im.Message) {
 	case m.Kind == im.Nudge:
 	case m.Rel.Kind == im.NoRel, m.Rel.Kind == im.Reply:
 		l.mine = utterance{m.ID, m.Text, m.Kind, m.Style}
-		if m.File != nil {
+		if m.File != nil || len(m.Text) > longest {
 			l.mine.text = ""
 		}
 	case m.Rel.To != l.mine.id:

@@ -179,6 +179,31 @@ func (b *box) lastOwn(t *testing.T) string {
 	return b.accounts["alice@hotmail.com"].contacts.of(im.Addr{Net: "wire", ID: "bob@wire.test"}).last.mine.id
 }
 
+// TestQuoted: what others do to the last messages says what these were, where the
+// network does not.
+func TestQuoted(t *testing.T) {
+	on(t, func(t *testing.T, b *box) {
+		seat, k := withBob(t, b)
+		mine := b.said(t, seat, "soup?")
+		b.in(says("$1", "bob@wire.test", "rather cake"))
+		k.take()
+		for _, c := range []struct {
+			rel  im.Rel
+			want string
+		}{
+			{im.Rel{Kind: im.React, To: mine.ID}, "soup?"}, {im.Rel{Kind: im.Reply, To: mine.ID, Quote: "its own"}, "its own"},
+			{im.Rel{Kind: im.React, To: "$unknown"}, ""}, {im.Rel{Kind: im.Retract, To: "$1"}, "rather cake"},
+		} {
+			m := says("", "bob@wire.test", "x")
+			m.Rel = c.rel
+			b.in(m)
+			if got := of[im.Message](k.take()); len(got) != 1 || got[0].Rel.Quote != c.want {
+				t.Errorf("%+v arrives as %+v, want the quote %q", c.rel, got, c.want)
+			}
+		}
+	})
+}
+
 // TestRelatedInRoom: in a room the others are whoever spoke last.
 func TestRelatedInRoom(t *testing.T) {
 	on(t, func(t *testing.T, b *box) {

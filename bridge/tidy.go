@@ -17,6 +17,10 @@ func tidy(ev im.Event) im.Event {
 			f.Name = im.OneLine(f.Name)
 			ev.File = &f
 		}
+		ev.Poll = slices.Clone(ev.Poll)
+		for i := range ev.Poll {
+			ev.Poll[i].Text = im.Short(ev.Poll[i].Text, longChoice)
+		}
 		return ev
 	case im.PresenceChanged:
 		ev.Who.Name = im.OneLine(ev.Who.Name)
@@ -41,6 +45,9 @@ func tidy(ev im.Event) im.Event {
 	}
 	return ev
 }
+
+// longChoice is how many characters of an answer that a poll offers are kept.
+const longChoice = 200
 
 func tidyContact(c im.Contact) im.Contact {
 	c.Name, c.Note = im.OneLine(c.Name), im.OneLine(c.Note)

@@ -101,7 +101,7 @@ const (
 )
 
 // Rel relates a message to the earlier one with network id To. Quote is what that
-// one said, in a line and in short, where the network remembers it.
+// one said, in a line and in short, where network or hub remember it.
 type Rel struct {
 	Kind  RelKind
 	To    string
