@@ -64,3 +64,32 @@ func TestRelations(t *testing.T) {
 		}
 	}
 }
+
+// TestSealedRelations: in an encrypted room all but a reaction is sealed, and only
+// what it is about is for the server to see (client-server API, end-to-end
+// encryption, relationships).
+func TestSealedRelations(t *testing.T) {
+	w, bob := newSecretWorld(t)
+	l := w.connect()
+	w.mustSend(l, "m1", "plugh wrong")
+	bob.hears("plugh wrong")
+	as := await(w.host, "the receipt", func(r im.Receipt) bool { return r.ID == "m1" }).As
+	for i, m := range []im.Message{
+		{Text: "plugh right", Rel: im.Rel{Kind: im.Edit, To: as}},
+		{Text: "plugh", Rel: im.Rel{Kind: im.Vote, To: as}, Poll: []im.Choice{{ID: "m.poll/plugh"}}},
+		{Text: "👍", Rel: im.Rel{Kind: im.React, To: as}},
+	} {
+		m.ID, m.Conv = fmt.Sprint("s", i), w.bob
+		if err := l.Handle(t.Context(), account, m); err != nil {
+			t.Fatal(err)
+		}
+		sent := w.requests("PUT", "/s"+fmt.Sprint(i))
+		if len(sent) != 1 || !strings.Contains(sent[0].body, as) || strings.Contains(sent[0].path, "m.room.encrypted") != (m.Rel.Kind != im.React) {
+			t.Errorf("%+v went out as %+v", m, sent)
+		}
+		if m.Rel.Kind == im.Edit {
+			bob.hears("* plugh right")
+		}
+	}
+	w.unsaid("plugh")
+}
