@@ -94,7 +94,10 @@ func (d *Device) encrypt(ctx context.Context, r id.RoomID, kind string, content 
 		return nil, err
 	} else if now == nil || now.Changes != room.Changes {
 		// Somebody may have left while the key went out to him.
-		return nil, errors.Join(crypto.ErrNoGroupSession, d.RemoveOutboundGroupSession(ctx, r))
+		if err := d.RemoveOutboundGroupSession(ctx, r); err != nil {
+			return nil, err
+		}
+		return nil, crypto.ErrNoGroupSession
 	}
 	return d.mach.EncryptMegolmEvent(ctx, r, event.Type{Type: kind, Class: event.MessageEventType}, content)
 }
