@@ -25,10 +25,13 @@ func (s *service) membership(ctx context.Context, g *ghost, acct im.Account, e *
 			return nil // another name or picture
 		}
 		s.lookSoon()
-		return g.joined(ctx, e, h)
+		return s.joined(ctx, g, e, h)
 	case event.MembershipLeave, event.MembershipBan:
 		g.mem.left(e.room)
 		h.add(g)
+		if g.olm() != nil {
+			return g.olm().LeaveRoom(ctx, e.room)
+		}
 	}
 	return nil
 }
@@ -53,6 +56,9 @@ func (s *service) invited(ctx context.Context, g *ghost, acct im.Account, e *pus
 	g.errand(ctx, func(ctx context.Context) error { return g.enrol(ctx, acct) }) // before it joins
 	for i := range e.state {
 		g.mem.change(e.room, &e.state[i])
+	}
+	if encrypted, _ := g.mem.secrecy(e.room); encrypted { // what is said before it joins is for it too
+		g.errand(ctx, func(ctx context.Context) error { return s.equip(ctx, g) })
 	}
 	s.nameOf(ctx, g, e.Sender)
 	if edit, ok := g.invitation(ctx, e.room, invitedRoom{eventList{append(slices.Clone(e.state), e.evt)}}); ok {
@@ -82,20 +88,20 @@ func (s *service) welcomes(who id.UserID) bool {
 
 // joined takes in that the ghost is in a room. Homeservers tell of a room only
 // from then on, so what was said since the invitation is asked for.
-func (g *ghost) joined(ctx context.Context, e *pushed, h *harvest) error {
+func (s *service) joined(ctx context.Context, g *ghost, e *pushed, h *harvest) error {
 	g.mem.enter(e.room, &joinedRoom{})
+	if g.olm() != nil { // nobody told of the devices of those whom it shared no room with
+		if err := g.olm().Unsure(ctx); err != nil {
+			return err
+		}
+	}
 	said, err := g.sinceInvitation(ctx, e.room)
 	if err != nil {
 		return err
 	}
 	for i := range said {
-		g.mem.change(e.room, &said[i])
-		m, ok, err := g.message(ctx, e.room, &said[i], false)
-		if err != nil {
+		if err := s.heard(ctx, g, e.room, &said[i], h); err != nil {
 			return err
-		}
-		if ok {
-			h.add(g, m)
 		}
 	}
 	h.add(g)

@@ -23,12 +23,15 @@ type scene struct {
 
 // Texts for what an old client can't be shown otherwise.
 const (
-	textEncrypted = "sent an encrypted message that this box can't read. Read it in another Matrix app."
-	textNoKey     = "sent an encrypted message that this box can't read yet: its key has not come. The text follows here when it comes; until then read it in another Matrix app."
-	textWithheld  = "sent an encrypted message that this box can't read: it went to verified devices only. Give this box the recovery key of your Matrix account, and ask for the message again."
-	textUnknown   = "sent something that this box can't show. Look at it in another Matrix app."
-	textVerify    = "wants to verify this account. Do that in another Matrix app."
-	textCall      = "is calling. Answer in another Matrix app."
+	textEncrypted    = "sent an encrypted message that this box can't read. Read it in another Matrix app."
+	textNoKey        = "sent an encrypted message that this box can't read yet: its key has not come. The text follows here when it comes; until then read it in another Matrix app."
+	textWithheld     = "sent an encrypted message that this box can't read: it went to verified devices only. Give this box the recovery key of your Matrix account, and ask for the message again."
+	textBrokenHere   = "sent an encrypted message that this box can't read. Ask for it again."
+	textNoKeyHere    = "sent an encrypted message that this box can't read yet: its key has not come. The text follows here when it comes; if it does not, ask for the message again."
+	textWithheldHere = "sent an encrypted message that this box can't read: it went to verified devices only. Ask for it again, for all devices."
+	textUnknown      = "sent something that this box can't show. Look at it in another Matrix app."
+	textVerify       = "wants to verify this account. Do that in another Matrix app."
+	textCall         = "is calling. Answer in another Matrix app."
 )
 
 // extra are the fields that boxes add to their events.

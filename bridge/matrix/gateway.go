@@ -106,7 +106,7 @@ func (g *Gateway) newService(ctx context.Context, l im.Login) (*service, error) 
 		net: g.net, log: g.net.log.With("net", Name, "service", domain), host: l.Host, http: tr, domain: domain,
 		base: base, token: f["as-token"], hsToken: f["hs-token"],
 		url:    cmp.Or(f["url"], "http://"+cmp.Or(f["listen"], defaultListen)),
-		ghosts: map[string]*ghost{}, taking: make(chan struct{}, 1), look: make(chan struct{}, 1), done: make(chan struct{}),
+		ghosts: map[string]*ghost{}, taking: make(chan struct{}, 1), look: make(chan struct{}, 1), places: make(chan struct{}, polls), done: make(chan struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	bot, err := s.client(id.NewUserID(botName, domain))
@@ -123,6 +123,11 @@ func (g *Gateway) newService(ctx context.Context, l im.Login) (*service, error) 
 	}
 	if s.box, err = boxMark(ctx, l.Host.KV(im.Addr{})); err != nil {
 		return nil, err
+	}
+	if l.Restored {
+		if err := s.discardAll(ctx); err != nil {
+			return nil, err
+		}
 	}
 	mark, err := l.Host.Mark(im.Addr{})
 	if err != nil {

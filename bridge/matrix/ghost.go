@@ -23,6 +23,12 @@ type ghost struct {
 	enrolling chan struct{}      // the turn to tell the homeserver who it is
 	enrolled  bool               // on this connection; of whose turn it is
 	name      string             // that the homeserver knows; of whose turn it is
+	bare      bool               // it can't have a device; of whose turn it is
+
+	equipped chan struct{}   // closed when it has a device (link.olm)
+	device   *mautrix.Client // which then is set
+	kept     ghostDevice     // as it is on disk; of the turn to take, from then on
+	since    string          // position of its /sync; likewise
 }
 
 // ghostKey is where a ghost's identity is kept in the account's KV.
@@ -39,7 +45,7 @@ const noKeys = "this box's gateway has no keys for it; that needs the own-accoun
 
 // load wakes the ghosts that the homeserver knows from before, so that their
 // contacts are shown and they show what their accounts do.
-func (s *service) load() error {
+func (s *service) load(ctx context.Context) error {
 	for acct := range s.host.Accounts() {
 		known, err := s.identity(acct.Addr)
 		if err != nil {
@@ -50,6 +56,9 @@ func (s *service) load() error {
 		}
 		g, err := s.ghost(acct)
 		if err != nil {
+			return err
+		}
+		if err := s.catchUp(ctx, g); err != nil {
 			return err
 		}
 		g.soon.ask("enrol", func(ctx context.Context) error { return g.enrol(ctx, acct) })
@@ -99,7 +108,7 @@ func (s *service) ghost(acct im.Account) (*ghost, error) {
 		return s.ghosts[user.ID], nil
 	}
 	s.ghosts[user.ID] = g
-	for _, run := range []func(context.Context) error{g.emit, g.announce, g.runErrands} {
+	for _, run := range []func(context.Context) error{g.emit, g.announce, g.runErrands, func(ctx context.Context) error { return s.attend(ctx, g) }} {
 		s.wg.Go(func() {
 			if err := run(g.ctx); err != nil {
 				s.cancel(err)
@@ -135,7 +144,8 @@ func (s *service) newGhost(user im.Addr) (*ghost, error) {
 		errands: make(chan func(context.Context) error, 64), account: make(chan struct{}, 1),
 		cancel: s.cancel, presence: event.PresenceOffline,
 	}
-	g := &ghost{link: l, bot: s.bot, enrolling: make(chan struct{}, 1)}
+	g := &ghost{link: l, bot: s.bot, enrolling: make(chan struct{}, 1), equipped: make(chan struct{})}
+	l.equip = func(ctx context.Context) error { return s.equip(ctx, g) }
 	if known.User == me {
 		g.name = known.Name
 	}
@@ -231,11 +241,17 @@ func (g *ghost) remind() {
 // own now: the account's KV belongs to that, and is left alone.
 func (s *service) moveOut(ctx context.Context, user im.Addr) error {
 	s.mu.Lock()
-	if g := s.ghosts[user.ID]; g != nil {
+	g := s.ghosts[user.ID]
+	if g != nil {
 		g.gone()
 		delete(s.ghosts, user.ID)
 	}
 	s.mu.Unlock()
+	if g != nil && g.olm() != nil {
+		if err := signOut(ctx, g.device); err != nil {
+			s.log.Info("a device could not be signed out", "account", user.ID, "err", words(err))
+		}
+	}
 	cli, err := s.client(ghostOf(user.ID, s.domain))
 	if err != nil {
 		return err

@@ -180,6 +180,12 @@ func (h *homeserver) sign(me id.UserID, body []byte) {
 func (h *homeserver) sendTo(u id.UserID, device string, from id.UserID, kind string, content json.RawMessage) {
 	raw, _ := json.Marshal(map[string]any{"type": kind, "sender": from, "content": content})
 	for d := range h.of(u).devices {
+		if h.boxes != nil && h.boxes.lent[d] && h.boxes.brings {
+			addressed, _ := json.Marshal(map[string]any{"type": kind, "sender": from, "content": content, "to_user_id": u, "to_device_id": d})
+			h.boxes.post = append(h.boxes.post, addressed)
+			h.happen()
+			continue
+		}
 		if d == device || device == "*" {
 			h.of(u).inbox[d] = append(h.of(u).inbox[d], hsToDevice{h.happen(), raw})
 		}

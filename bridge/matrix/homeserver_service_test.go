@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,10 +24,15 @@ type hsService struct {
 	token, hsToken string
 	registered     map[id.UserID]bool
 	names          map[id.UserID]string
-	addr           string // of the box
-	pushed         int    // position up to which it was told
-	sent           int    // transactions that were answered with 200
-	held           bool   // push nothing
+	lent           map[string]bool   // devices
+	addr           string            // of the box
+	pushed         int               // position up to which it was told
+	sent           int               // transactions that were answered with 200
+	held           bool              // push nothing
+	lends          bool              // the service's token speaks for devices (MSC4190)
+	brings         bool              // what is for devices comes in transactions (MSC2409, MSC3202)
+	post           []json.RawMessage // of that, what is still to come
+	none           bool              // users of the service can't have devices
 
 	stop chan struct{}
 	wg   sync.WaitGroup
@@ -41,6 +48,7 @@ const (
 func (h *homeserver) withService(t testing.TB) *hsService {
 	s := &hsService{
 		h: h, token: testToken, hsToken: testHSToken, registered: map[id.UserID]bool{}, names: map[id.UserID]string{},
+		lent: map[string]bool{},
 		stop: make(chan struct{}),
 	}
 	h.boxes = s
@@ -86,7 +94,42 @@ func (s *hsService) speaks(r *http.Request) (me id.UserID, device string) {
 	if s.h.users[u] == nil {
 		s.known(u)
 	}
+	if d := r.URL.Query().Get("device_id"); s.lends && s.lent[d] {
+		return u, d
+	}
 	return u, "service"
+}
+
+// signIn gives a user of the service a device with a token. The homeserver's lock is
+// held.
+func (s *hsService) signIn(w http.ResponseWriter, r *http.Request, user, device string) {
+	u := s.h.users[id.UserID(user)]
+	if r.Header.Get("Authorization") != "Bearer "+s.token || u == nil || s.none || s.lends {
+		refuse(w, 403, "M_FORBIDDEN", "no such login")
+		return
+	}
+	token := fmt.Sprintf("token-of-%s-%s-%d", user, device, len(u.tokens))
+	u.tokens[token] = device
+	answer(w, map[string]string{"user_id": user, "access_token": token, "device_id": device})
+}
+
+// forget ends a device. The homeserver's lock is held.
+func (s *hsService) forget(u id.UserID, device string) {
+	maps.DeleteFunc(s.h.users[u].tokens, func(_, d string) bool { return d == device })
+	delete(s.lent, device)
+	if s.h.keys != nil {
+		k := s.h.of(u)
+		delete(k.devices, device)
+		delete(k.one, device)
+		k.changed = s.h.happen()
+	}
+}
+
+// devices are the devices of an account's ghost that have keys.
+func (s *hsService) devices(handle string) []string {
+	s.h.mu.Lock()
+	defer s.h.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.h.of(ghostOf(handle, testDomain)).devices))
 }
 
 // known makes somebody who can be invited though nobody has registered him.
@@ -95,7 +138,7 @@ func (s *hsService) known(u id.UserID) {
 }
 
 // answer does what only services ask for. The homeserver's lock is held.
-func (s *hsService) answer(w http.ResponseWriter, r *http.Request, me id.UserID, p []string, body []byte) bool {
+func (s *hsService) answer(w http.ResponseWriter, r *http.Request, me id.UserID, device string, p []string, body []byte) bool {
 	switch {
 	case p[0] == "register":
 		req, _ := decode[struct{ Username string }](body)
@@ -121,6 +164,18 @@ func (s *hsService) answer(w http.ResponseWriter, r *http.Request, me id.UserID,
 			return true
 		}
 		answer(w, u.presence.raw)
+	case p[0] == "devices" && r.Method == http.MethodPut && s.lends && !s.none:
+		s.lent[p[1]] = true
+		w.WriteHeader(201)
+		answer(w, struct{}{})
+	case p[0] == "devices" && r.Method == http.MethodPut:
+		refuse(w, 404, "M_NOT_FOUND", "device does not exist")
+	case p[0] == "devices" && r.Method == http.MethodDelete && s.lends:
+		s.forget(me, p[1])
+		answer(w, struct{}{})
+	case p[0] == "logout":
+		s.forget(me, device)
+		answer(w, struct{}{})
 	case p[0] == "joined_rooms":
 		rooms := []id.RoomID{}
 		for r, rm := range s.h.rooms {
@@ -155,6 +210,9 @@ func (s *hsService) due() (events []json.RawMessage, until int) {
 					raw := map[string]any{}
 					json.Unmarshal(wireEvents([]evt{e.evt})[0], &raw)
 					raw["room_id"] = r
+					if secret := rm.state("m.room.encryption", ""); secret != nil && e.StateKey != nil {
+						raw["unsigned"].(map[string]any)["invite_room_state"] = wireEvents([]evt{secret.evt})
+					}
 					b, _ := json.Marshal(raw)
 					events = append(events, b)
 				}
@@ -177,11 +235,12 @@ func (s *hsService) push() {
 		if s.addr != "" && !s.held {
 			events, until = s.due()
 		}
-		if len(events) == 0 {
+		post := slices.Clone(s.post)
+		if len(events)+len(post) == 0 {
 			s.pushed = until
 		}
 		s.h.mu.Unlock()
-		if len(events) == 0 {
+		if len(events)+len(post) == 0 {
 			select {
 			case <-s.stop:
 				return
@@ -189,7 +248,7 @@ func (s *hsService) push() {
 			}
 			continue
 		}
-		body, _ := json.Marshal(map[string]any{"events": events})
+		body, _ := json.Marshal(map[string]any{"events": events, "de.sorunome.msc2409.to_device": post})
 		for {
 			s.h.mu.Lock()
 			addr, name := s.addr, fmt.Sprint(s.sent)
@@ -204,7 +263,7 @@ func (s *hsService) push() {
 			}
 		}
 		s.h.mu.Lock()
-		s.pushed = until
+		s.pushed, s.post = until, s.post[len(post):]
 		s.sent++
 		s.h.mu.Unlock()
 	}

@@ -401,7 +401,7 @@ func (h *homeserver) route(w http.ResponseWriter, r *http.Request, body []byte) 
 		h.flows(w)
 		return
 	case p[0] == "login":
-		h.login(w, body)
+		h.login(w, r, body)
 		return
 	case p[0] == "auth_metadata":
 		refuse(w, 404, "M_UNRECOGNIZED", "Unrecognized request")
@@ -445,7 +445,7 @@ func (h *homeserver) route(w http.ResponseWriter, r *http.Request, body []byte) 
 	h.other(w, r, me, device, p, body)
 }
 
-func (h *homeserver) login(w http.ResponseWriter, body []byte) {
+func (h *homeserver) login(w http.ResponseWriter, r *http.Request, body []byte) {
 	req, _ := decode[struct {
 		Type       string
 		Identifier struct{ User string }
@@ -458,6 +458,10 @@ func (h *homeserver) login(w http.ResponseWriter, body []byte) {
 	defer h.mu.Unlock()
 	if req.Type == "m.login.token" {
 		h.tokenLogin(w, req.Token, req.DeviceID, req.Refresh)
+		return
+	}
+	if req.Type == "m.login.application_service" && h.boxes != nil {
+		h.boxes.signIn(w, r, req.Identifier.User, req.DeviceID)
 		return
 	}
 	u := id.UserID(req.Identifier.User)
@@ -478,7 +482,7 @@ func (h *homeserver) login(w http.ResponseWriter, body []byte) {
 func (h *homeserver) other(w http.ResponseWriter, r *http.Request, me id.UserID, device string, p []string, body []byte) {
 	switch {
 	case h.keys != nil && h.encryption(w, r, me, device, p, body):
-	case h.boxes != nil && h.boxes.answer(w, r, me, p, body):
+	case h.boxes != nil && h.boxes.answer(w, r, me, device, p, body):
 	case p[0] == "account" && p[1] == "whoami":
 		answer(w, map[string]string{"user_id": string(me), "device_id": device})
 	case p[0] == "join":

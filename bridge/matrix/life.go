@@ -95,10 +95,10 @@ func (l *link) reborn(ctx context.Context) error {
 // unknownToDisk ends the link when e, which the account sent, came from this
 // device and the disk knows nothing of it.
 func (l *link) unknownToDisk(ctx context.Context, r id.RoomID, e *evt) error {
-	if l.olm == nil || e.Sender != l.cli.UserID {
+	if l.olm() == nil || e.Sender != l.cli.UserID {
 		return nil
 	}
-	behind, err := l.olm.Behind(ctx, r, e.Content)
+	behind, err := l.olm().Behind(ctx, r, e.Content)
 	if err == nil && behind {
 		err = l.renounce()
 	}

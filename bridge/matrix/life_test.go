@@ -56,7 +56,7 @@ func TestOldDisk(t *testing.T) {
 			if told := strings.Contains(up.Text, "new device"); told == tc.same {
 				t.Errorf("told %q", up.Text)
 			}
-			if signed, _ := l.(*link).olm.Signed(t.Context()); !signed {
+			if signed, _ := l.(*link).olm().Signed(t.Context()); !signed {
 				t.Error("not verified")
 			}
 			w.hears("said meanwhile")

@@ -29,14 +29,15 @@ type link struct {
 	http     *http.Transport
 	door     *entrance
 	cli      *mautrix.Client
-	media    *http.Client      // without a time limit: streams
-	box      string            // session.Box
-	olm      *olm.Device       // nil when this device can't encrypt
-	plain    string            // why it can't, or is not verified, for a person
-	news     string            // what happened to its keys at the start, for a person
-	resolved atomic.Bool       // what waited for keys was looked through
-	form     map[string]string // the log-in form
-	ghost    bool              // of an application service: no /sync, and no account data worth keeping
+	media    *http.Client // without a time limit: streams
+	box      string       // session.Box
+	keys     atomic.Pointer[olm.Device]
+	plain    string                      // why it can't, or is not verified, for a person
+	news     string                      // what happened to its keys at the start, for a person
+	resolved atomic.Bool                 // what waited for keys was looked through
+	form     map[string]string           // the log-in form
+	ghost    bool                        // of an application service: no /sync, and no account data worth keeping
+	equip    func(context.Context) error // makes a ghost's keys, if it can have any
 
 	mem   *memory
 	track *tracker
@@ -195,6 +196,9 @@ func (l *link) Handle(ctx context.Context, _ im.Addr, ev im.Event) error {
 	return nil
 }
 
+// olm is the device's encryption, nil when it can't encrypt.
+func (l *link) olm() *olm.Device { return l.keys.Load() }
+
 // deliver queues events for the hub, in order.
 func (l *link) deliver(ctx context.Context, d delivery) error {
 	select {
@@ -238,7 +242,7 @@ func (l *link) emit(ctx context.Context) error {
 		}
 		err := l.host.Accept(ctx, im.Batch{User: l.user, Events: events, Mark: d.mark}, func(err error) {
 			if l.settled(err); err == nil && len(d.read) > 0 {
-				l.olm.Done(d.read)
+				l.olm().Done(d.read)
 			}
 			if d.fate != nil {
 				d.fate <- err

@@ -149,7 +149,7 @@ func (l *link) putPresence(ctx context.Context, state event.Presence, note *stri
 // whoIsOnline asks for everybody's presence at once: /sync from a kept
 // position tells changes only. It is worth one try.
 func (l *link) whoIsOnline(ctx context.Context) {
-	resp, err := l.poll(ctx, mautrix.ReqSync{FilterID: filterPresence, SetPresence: l.saying()})
+	resp, err := syncOnce(ctx, l.cli, mautrix.ReqSync{FilterID: filterPresence, SetPresence: l.saying()})
 	if err != nil {
 		l.log.Debug("presence could not be asked for", "err", words(err))
 		return

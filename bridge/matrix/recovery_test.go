@@ -82,7 +82,7 @@ func TestRecoveryKey(t *testing.T) {
 	w.form["recovery-key"] = v.recovery
 	l := w.connect()
 	up := await(w.host, "state", func(im.LinkState) bool { return true })
-	if signed, can := l.(*link).olm.Signed(t.Context()); !signed || !can || strings.Contains(up.Text, "verified") {
+	if signed, can := l.(*link).olm().Signed(t.Context()); !signed || !can || strings.Contains(up.Text, "verified") {
 		t.Errorf("signed %v, can %v, %q", signed, can, up.Text)
 	}
 	bob.sync()
@@ -112,7 +112,7 @@ func TestRecoveryKey(t *testing.T) {
 		}
 	}
 	l = w.restart(l)
-	if signed, _ := l.(*link).olm.Signed(t.Context()); !signed {
+	if signed, _ := l.(*link).olm().Signed(t.Context()); !signed {
 		t.Error("not verified any more after a restart")
 	}
 }

@@ -28,8 +28,8 @@ const defaultListen = "127.0.0.1:29331"
 
 // Register makes the registration of the application service that the form's
 // values describe, as the homeserver wants it (application service API,
-// registration; MSC2409 for what is not kept: typing, receipts, presence). It adds
-// the tokens to values: those of old, a registration made before, when there is one.
+// registration; MSC2409 for what is not kept: typing, receipts, presence; MSC4190 and
+// MSC3202 for devices of accounts). It adds the tokens to values: those of old, a registration made before, when there is one.
 func Register(values map[string]string, old []byte) ([]byte, error) {
 	if values["domain"] == "" {
 		return nil, fmt.Errorf("the name of the homeserver is missing: --domain example.org")
@@ -51,7 +51,8 @@ func Register(values map[string]string, old []byte) ([]byte, error) {
 	line("sender_localpart", botName)
 	b.WriteString("rate_limited: false\nnamespaces:\n  users:\n    - exclusive: true\n")
 	line("      regex", "^@"+ghostPrefix+".*:"+regexp.QuoteMeta(values["domain"])+"$")
-	b.WriteString("  aliases: []\n  rooms: []\nreceive_ephemeral: true\nde.sorunome.msc2409.push_ephemeral: true\n")
+	b.WriteString("  aliases: []\n  rooms: []\nreceive_ephemeral: true\nde.sorunome.msc2409.push_ephemeral: true\n" +
+		"io.element.msc4190: true\norg.matrix.msc3202: true\n")
 	return b.Bytes(), nil
 }
 

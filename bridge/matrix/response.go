@@ -68,10 +68,7 @@ type syncResponse struct {
 	ToDevice    struct {
 		Events []json.RawMessage `json:"events"`
 	} `json:"to_device"`
-	DeviceLists struct {
-		Changed []id.UserID `json:"changed"`
-		Left    []id.UserID `json:"left"`
-	} `json:"device_lists"`
+	DeviceLists  deviceLists             `json:"device_lists"`
 	OneTimeKeys  map[id.KeyAlgorithm]int `json:"device_one_time_keys_count"`
 	FallbackKeys *[]id.KeyAlgorithm      `json:"device_unused_fallback_key_types"`
 	Rooms        struct {
@@ -79,6 +76,12 @@ type syncResponse struct {
 		Invite map[id.RoomID]invitedRoom `json:"invite"`
 		Leave  map[id.RoomID]leftRoom    `json:"leave"`
 	} `json:"rooms"`
+}
+
+// deviceLists are those whose devices changed, and who shares no room any more.
+type deviceLists struct {
+	Changed []id.UserID `json:"changed"`
+	Left    []id.UserID `json:"left"`
 }
 
 type joinedRoom struct {
@@ -129,7 +132,9 @@ const (
 	filterFollow = filterSync + `50}}}`
 	filterFirst  = filterSync + `1}}}`
 	// filterPresence asks for nothing but who is online now.
-	filterPresence = `{"account_data":{"not_types":["*"]},"presence":{"types":["m.presence"]},` +
-		`"room":{"rooms":[],"account_data":{"not_types":["*"]},"ephemeral":{"not_types":["*"]},` +
+	filterPresence = `{"presence":{"types":["m.presence"]},` + filterNoRooms
+	// filterKeys lets through what is for the device only.
+	filterKeys    = `{"presence":{"not_types":["*"]},` + filterNoRooms
+	filterNoRooms = `"account_data":{"not_types":["*"]},"room":{"rooms":[],"account_data":{"not_types":["*"]},"ephemeral":{"not_types":["*"]},` +
 		`"state":{"not_types":["*"]},"timeline":{"not_types":["*"],"limit":1}}}`
 )

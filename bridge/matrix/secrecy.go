@@ -60,7 +60,6 @@ func (l *link) openKeys(ctx context.Context, restored bool) error {
 	default:
 		return err
 	}
-	l.olm = nil
 	return nil
 }
 
@@ -74,9 +73,13 @@ func (l *link) startKeys(ctx context.Context) error {
 	}
 	store := olm.Open(l.kv, key)
 	l.cli.Client = &http.Client{Transport: olm.Transport{Store: store, Next: l.door.held}, Timeout: l.cli.Client.Timeout}
-	l.olm = olm.New(l.cli, store)
-	l.olm.Verify = l.verify
-	return l.olm.Start(ctx)
+	keys := olm.New(l.cli, store)
+	keys.Verify = l.verify
+	if err := keys.Start(ctx); err != nil {
+		return err
+	}
+	l.keys.Store(keys)
+	return nil
 }
 
 // storeKey is the key of the encryption store. One that can't be opened any more
@@ -125,13 +128,13 @@ func (l *link) newDevice(ctx context.Context) error {
 // needed. What went wrong is told with the state of the link.
 func (l *link) recover(ctx context.Context) error {
 	key := l.form["recovery-key"]
-	if l.olm == nil || key == "" {
+	if l.olm() == nil || key == "" {
 		return nil
 	}
-	if signed, _ := l.olm.Signed(ctx); signed {
+	if signed, _ := l.olm().Signed(ctx); signed {
 		return nil
 	}
-	err := l.retry(ctx, func() error { return l.olm.Recover(ctx, key) })
+	err := l.retry(ctx, func() error { return l.olm().Recover(ctx, key) })
 	switch {
 	case err == nil:
 		return nil
@@ -157,10 +160,10 @@ func (l *link) standing(ctx context.Context) string {
 
 // doubts is what does not work, or not with everybody, and the cure.
 func (l *link) doubts(ctx context.Context) string {
-	if l.olm == nil {
+	if l.olm() == nil {
 		return "; encrypted conversations can't be used: " + l.plain
 	}
-	signed, can := l.olm.Signed(ctx)
+	signed, can := l.olm().Signed(ctx)
 	switch {
 	case l.plain != "" && !signed:
 		return "; this box is not verified: " + l.plain
@@ -179,11 +182,11 @@ func (l *link) refuseEncrypted() error {
 
 // receiveKeys takes in what a response says of encryption.
 func (l *link) receiveKeys(ctx context.Context, resp *syncResponse, since string) error {
-	if l.olm == nil {
+	if l.olm() == nil {
 		return nil
 	}
 	if since == "" {
-		if err := l.olm.Unsure(ctx); err != nil {
+		if err := l.olm().Unsure(ctx); err != nil {
 			return err
 		}
 	}
@@ -199,18 +202,18 @@ func (l *link) receiveKeys(ctx context.Context, resp *syncResponse, since string
 		}
 		in.Fallback = &unused
 	}
-	tasks, err := l.olm.Receive(ctx, in)
+	tasks, err := l.olm().Receive(ctx, in)
 	for _, t := range tasks {
 		l.errand(ctx, t)
 	}
 	for r := range resp.Rooms.Leave {
 		if err == nil {
-			err = l.olm.LeaveRoom(ctx, r)
+			err = l.olm().LeaveRoom(ctx, r)
 		}
 	}
 	for r, j := range resp.Rooms.Join {
 		if err == nil && j.Timeline.Limited {
-			err = l.olm.Gap(ctx, r)
+			err = l.olm().Gap(ctx, r)
 		}
 	}
 	return err
@@ -218,30 +221,46 @@ func (l *link) receiveKeys(ctx context.Context, resp *syncResponse, since string
 
 // readers takes in an event that changes who can read a room.
 func (l *link) readers(ctx context.Context, r id.RoomID, e *evt) error {
-	if l.olm == nil || e.StateKey == nil {
+	if l.olm() == nil || e.StateKey == nil {
 		return nil
 	}
 	switch e.Type {
 	case event.StateMember.Type:
 		c, _ := decode[event.MemberEventContent](e.Content)
-		return l.olm.Meet(ctx, r, id.UserID(*e.StateKey), c.Membership)
+		return l.olm().Meet(ctx, r, id.UserID(*e.StateKey), c.Membership)
 	case event.StateHistoryVisibility.Type:
 		c, _ := decode[event.HistoryVisibilityEventContent](e.Content)
-		return l.olm.Show(ctx, r, c.HistoryVisibility)
+		return l.olm().Show(ctx, r, c.HistoryVisibility)
 	case event.StateEncryption.Type:
 		c, ok := decode[event.EncryptionEventContent](e.Content)
 		if !ok || c.Algorithm == "" {
 			return nil // taken back by a state reset or a redaction: the room stays as it was
 		}
-		return l.olm.Rotate(ctx, r, c)
+		return l.olm().Rotate(ctx, r, c)
 	}
 	return nil
+}
+
+// excuses are what to say of a message that can't be read, and the cure.
+type excuses struct{ broken, noKey, withheld string }
+
+var (
+	ownExcuses   = excuses{textEncrypted, textNoKey, textWithheld}
+	ghostExcuses = excuses{textBrokenHere, textNoKeyHere, textWithheldHere}
+)
+
+// excuses: nobody has another app with a ghost's account.
+func (l *link) excuses() *excuses {
+	if l.ghost {
+		return &ghostExcuses
+	}
+	return &ownExcuses
 }
 
 // open reads an encrypted event. What can't be read comes back as it is, with
 // what to say of it; it is kept if a key may still come.
 func (l *link) open(ctx context.Context, r id.RoomID, e *evt) (inner *evt, why string, err error) {
-	if l.olm == nil {
+	if l.olm() == nil {
 		return e, "sent an encrypted message that this box can't read: " + l.plain + ".", nil
 	}
 	inner, err = l.decrypt(ctx, r, e)
@@ -251,19 +270,19 @@ func (l *link) open(ctx context.Context, r id.RoomID, e *evt) (inner *evt, why s
 		return inner, "", nil
 	case !errors.As(err, &missing):
 		l.log.Warn("an encrypted event can't be read", "room", r, "event", e.ID, "err", err)
-		return e, textEncrypted, nil
+		return e, l.excuses().broken, nil
 	}
 	raw, err := json.Marshal(e)
 	if err == nil {
-		err = l.olm.Wait(missing.Session, e.ID, olm.Waiting{Room: r, Event: raw})
+		err = l.olm().Wait(missing.Session, e.ID, olm.Waiting{Room: r, Event: raw})
 	}
 	if err != nil {
 		return nil, "", err
 	}
 	if missing.Code == event.RoomKeyWithheldUnverified {
-		return e, textWithheld, nil
+		return e, l.excuses().withheld, nil
 	}
-	if task := l.olm.Fetch(r, missing.Session, missing.Sender); task != nil {
+	if task := l.olm().Fetch(r, missing.Session, missing.Sender); task != nil {
 		l.errand(ctx, func(ctx context.Context) error {
 			if err := task(ctx); err != nil {
 				return err
@@ -271,13 +290,13 @@ func (l *link) open(ctx context.Context, r id.RoomID, e *evt) (inner *evt, why s
 			return l.late(ctx)
 		})
 	}
-	return e, textNoKey, nil
+	return e, l.excuses().noKey, nil
 }
 
 // decrypt is the event inside an encrypted one. A redaction inside is none: the
 // server has not seen whether its sender may.
 func (l *link) decrypt(ctx context.Context, r id.RoomID, e *evt) (*evt, error) {
-	kind, content, err := l.olm.Decrypt(ctx, r, e.ID, e.Sender, e.At, e.Content)
+	kind, content, err := l.olm().Decrypt(ctx, r, e.ID, e.Sender, e.At, e.Content)
 	if err != nil {
 		return nil, err
 	}
@@ -292,15 +311,15 @@ func (l *link) decrypt(ctx context.Context, r id.RoomID, e *evt) (*evt, error) {
 // resolve reads the events whose keys have come. The first time on a link it
 // tries all that wait: a key may have come just before the last one ended.
 func (l *link) resolve(ctx context.Context) (events []im.Event, read []olm.Waiting, err error) {
-	if l.olm == nil {
+	if l.olm() == nil {
 		return nil, nil, nil
 	}
-	sessions := l.olm.Arrived()
+	sessions := l.olm().Arrived()
 	if !l.resolved.Swap(true) {
 		sessions = []id.SessionID{""}
 	}
 	for _, s := range sessions {
-		waiting, err := l.olm.WaitingFor(s)
+		waiting, err := l.olm().WaitingFor(s)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -328,12 +347,12 @@ func (l *link) resolve(ctx context.Context) (events []im.Event, read []olm.Waiti
 func (l *link) late(ctx context.Context) error {
 	var events []im.Event
 	var read []olm.Waiting
-	err := l.olm.Alone(ctx, func() (err error) {
+	err := l.olm().Alone(ctx, func() (err error) {
 		events, read, err = l.resolve(ctx)
 		return err
 	})
 	if err == nil {
-		err = l.olm.Flush(ctx)
+		err = l.olm().Flush(ctx)
 	}
 	if err != nil || len(read) == 0 {
 		return err
@@ -344,8 +363,13 @@ func (l *link) late(ctx context.Context) error {
 // seal encrypts what is said in a room. Outside stay the relation, which the
 // server needs, and the box's own mark, by which it knows its event again.
 func (l *link) seal(ctx context.Context, r id.RoomID, kind event.Type, clear any, origin string) (any, error) {
-	if l.olm == nil {
+	if l.olm() == nil {
 		return nil, l.refuseEncrypted()
+	}
+	if l.ghost { // transactions may be late: who is there now is asked for
+		if err := l.olm().Gap(ctx, r); err != nil {
+			return nil, err
+		}
 	}
 	body, err := json.Marshal(clear)
 	if err != nil {
@@ -355,7 +379,7 @@ func (l *link) seal(ctx context.Context, r id.RoomID, kind event.Type, clear any
 	err = l.retry(ctx, func() (err error) {
 		one, cancel := context.WithTimeout(ctx, 2*time.Minute)
 		defer cancel()
-		sealed, err = l.olm.Encrypt(one, r, kind.Type, body)
+		sealed, err = l.olm().Encrypt(one, r, kind.Type, body)
 		return err
 	})
 	switch {

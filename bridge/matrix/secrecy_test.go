@@ -241,7 +241,7 @@ func TestOtherKeys(t *testing.T) {
 	}
 	w.host = w.host.copy()
 	l = w.connect()
-	if now := l.(*link).cli.DeviceID; now == old || l.(*link).olm == nil {
+	if now := l.(*link).cli.DeviceID; now == old || l.(*link).olm() == nil {
 		t.Errorf("device %s after %s", now, old)
 	}
 	w.mustSend(l, "m2", "after")

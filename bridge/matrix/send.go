@@ -184,7 +184,12 @@ func (l *link) mustKnow(ctx context.Context, r id.RoomID) error {
 		}
 		encrypted, _ = l.mem.secrecy(r)
 	}
-	if encrypted && l.olm == nil {
+	if encrypted && l.equip != nil {
+		if err := l.retry(ctx, func() error { return l.equip(ctx) }); err != nil {
+			return err
+		}
+	}
+	if encrypted && l.olm() == nil {
 		return l.refuseEncrypted()
 	}
 	return nil

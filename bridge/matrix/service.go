@@ -30,11 +30,12 @@ import (
 // answered with 200; that is when the hub has everything on disk (DESIGN.md §3).
 // Which transactions were taken is the gateway's mark.
 //
-// Ghosts have no encryption: what they are sent encrypted becomes a line that says
-// so, and into encrypted rooms they do not write.
+// In encrypted rooms a ghost reads and writes with a device of its own, which it has
+// from the first of them on (ghostdevice.go). Where the homeserver gives it none,
+// what it is sent encrypted becomes a line that says so, and it does not write there.
 //
 // The service owns, and waits for: the HTTP server and the requests in hand (one
-// transaction at a time: taking is the turn), the conductor (run), and three
+// transaction at a time: taking is the turn), the conductor (run), and four
 // goroutines for every ghost that is in use. mu guards the map, and is held over
 // nothing that takes time.
 type service struct {
@@ -51,10 +52,13 @@ type service struct {
 	bot     *link  // for what no ghost in particular asks
 	port    net.Listener
 
-	taking chan struct{} // the turn to take a transaction
-	recent []string      // keys of those taken, the newest last; of whose turn it is
-	pushes atomic.Bool   // the homeserver tells of typing and presence by itself
-	look   chan struct{} // the conductor is to look who is online
+	taking    chan struct{} // the turn to take a transaction
+	recent    []string      // keys of those taken, the newest last; of whose turn it is
+	pushes    atomic.Bool   // the homeserver tells of typing and presence by itself
+	brings    atomic.Bool   // and of what is for the ghosts' devices
+	places    chan struct{} // for ghosts that wait in a /sync
+	attending atomic.Int64  // ghosts that want one of them
+	look      chan struct{} // the conductor is to look who is online
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -106,7 +110,7 @@ const (
 
 // run is the conductor.
 func (s *service) run(ctx context.Context) error {
-	if err := s.load(); err != nil {
+	if err := s.load(ctx); err != nil {
 		return err
 	}
 	if err := s.awaitEchoes(ctx); err != nil {

@@ -24,6 +24,8 @@ type hall struct {
 	net  *Gateway
 	bob  id.UserID
 	form map[string]string
+
+	restored bool // the disk says that it is a backup's
 }
 
 const aliceHandle = "alice@hotmail.com"
@@ -101,7 +103,7 @@ func newHall(t testing.TB) *hall {
 // connect makes the link and waits until it is up.
 func (w *hall) connect() im.Link {
 	w.t.Helper()
-	l, err := w.net.Connect(w.t.Context(), im.Login{Fields: w.form, Host: w.host})
+	l, err := w.net.Connect(w.t.Context(), im.Login{Fields: w.form, Host: w.host, Restored: w.restored})
 	if err != nil {
 		w.t.Fatalf("Connect: %v", err)
 	}
@@ -435,12 +437,19 @@ func FuzzTransaction(f *testing.F) {
 		`{"events":[{"type":"m.room.member","room_id":"!r:hs.test","sender":"@bob:hs.test","event_id":"$2","state_key":"@msn_alice=40hotmail.com:hs.test","content":{"membership":"invite","is_direct":true},"unsigned":{"invite_room_state":[{"type":"m.room.encryption","state_key":"","content":{}}]}}]}`,
 		`{"ephemeral":[{"type":"m.typing","room_id":"!r:hs.test","content":{"user_ids":["@bob:hs.test",""]}},{"type":"m.presence","sender":"@bob:hs.test","content":{"presence":5}}]}`,
 		`{"events":[null,[],{"type":"m.room.member","state_key":"@msn_","room_id":"","sender":"@","event_id":"$"}],"de.sorunome.msc2409.ephemeral":[0]}`,
+		`{"de.sorunome.msc2409.to_device":[7,{"type":"m.room.encrypted","sender":"@bob:hs.test","to_user_id":"@msn_alice=40hotmail.com:hs.test","to_device_id":"DEVICE","content":{"algorithm":"m.olm.v1.curve25519-aes-sha2","sender_key":"AA","ciphertext":{"AA":{"type":0,"body":"AA"}}}}],"org.matrix.msc3202.device_lists":{"changed":["@bob:hs.test",5],"left":null}}`,
+		`{"org.matrix.msc3202.device_one_time_keys_count":{"@msn_alice=40hotmail.com:hs.test":{"DEVICE":{"signed_curve25519":0}}},"org.matrix.msc3202.device_unused_fallback_key_types":{"@msn_alice=40hotmail.com:hs.test":{"DEVICE":[]}}}`,
 		`{"events":{}}`, `[`, ``, `{"events":[{"type":"m.room.redaction","room_id":"!r:hs.test","sender":"@bob:hs.test","event_id":"$3","redacts":5,"content":7}]}`,
 	} {
 		f.Add([]byte(seed))
 	}
 	w := newHall(f)
+	w.h.encrypt()
 	w.connect()
+	secret := w.befriendNow()
+	w.h.setState(secret, w.bob, "m.room.encryption", map[string]string{"algorithm": "m.megolm.v1.aes-sha2"})
+	w.answered()
+	device := []byte(w.devices(aliceHandle)[0])
 	n := 0
 	f.Fuzz(func(t *testing.T, body []byte) {
 		n++
@@ -452,7 +461,8 @@ func FuzzTransaction(f *testing.F) {
 			}
 		}
 		put("join", `{"events":[`+enters(room)+","+enters(last)+`]}`, 200)
-		put("body", string(bytes.ReplaceAll(body, []byte("!r:hs.test"), []byte(room))), 200, 400)
+		body = bytes.ReplaceAll(bytes.ReplaceAll(body, []byte("!r:hs.test"), []byte(room)), []byte("DEVICE"), device)
+		put("body", string(body), 200, 400)
 		text := fmt.Sprint("afterwards ", n)
 		put("last", `{"events":[`+said(id.RoomID(last), w.bob, "$"+text, text)+`]}`, 200)
 		if got := texts(w.host.all()); !slices.Contains(got, text) {

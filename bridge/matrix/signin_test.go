@@ -278,7 +278,7 @@ func TestRevoked(t *testing.T) {
 	w.host = w.host.copy()
 	p := w.admits(w.alice)
 	l = w.connect()
-	if l.(*link).cli.DeviceID == device || l.(*link).olm == nil || len(p.texts()) != 1 {
+	if l.(*link).cli.DeviceID == device || l.(*link).olm() == nil || len(p.texts()) != 1 {
 		t.Errorf("device %s after %s, asked %d times", l.(*link).cli.DeviceID, device, len(p.texts()))
 	}
 }

@@ -35,8 +35,8 @@ func (l *link) follow(ctx context.Context) error {
 	defer func() {
 		last := context.WithoutCancel(ctx)
 		err := l.mem.flush(last, l.kv)
-		if err == nil && l.olm != nil {
-			err = l.olm.Flush(last)
+		if err == nil && l.olm() != nil {
+			err = l.olm().Flush(last)
 		}
 		if err != nil {
 			l.log.Debug("last write of what is known of rooms", "err", err)
@@ -206,17 +206,17 @@ func (l *link) next(ctx context.Context, since string, req mautrix.ReqSync) (str
 
 // keep puts on disk what must not be behind the position.
 func (l *link) keep(ctx context.Context) error {
-	if err := l.mem.save(ctx, l.kv); err != nil || l.olm == nil {
+	if err := l.mem.save(ctx, l.kv); err != nil || l.olm() == nil {
 		return err
 	}
-	return l.olm.Flush(ctx)
+	return l.olm().Flush(ctx)
 }
 
-// polled is poll, tried again when the failure may pass. A link that can't
+// polled is syncOnce, tried again when the failure may pass. A link that can't
 // reach its server for longer is better lost: the hub then answers for us.
 func (l *link) polled(ctx context.Context, req mautrix.ReqSync) (*syncResponse, error) {
 	for attempt := 0; ; attempt++ {
-		resp, err := l.poll(ctx, req)
+		resp, err := syncOnce(ctx, l.cli, req)
 		wait := waitFor(err, attempt, l.net.pause)
 		if err == nil || ctx.Err() != nil || !passing(err) || wait > time.Minute ||
 			attempt+1 >= tries && retryAfter(err) == 0 {
@@ -228,13 +228,13 @@ func (l *link) polled(ctx context.Context, req mautrix.ReqSync) (*syncResponse, 
 	}
 }
 
-// poll does one GET /sync. mautrix's own request type would decode every event
+// syncOnce does one GET /sync. mautrix's own request type would decode every event
 // at once and fail on a single bad one.
-func (l *link) poll(ctx context.Context, req mautrix.ReqSync) (*syncResponse, error) {
+func syncOnce(ctx context.Context, cli *mautrix.Client, req mautrix.ReqSync) (*syncResponse, error) {
 	var resp syncResponse
-	_, err := l.cli.MakeFullRequest(ctx, mautrix.FullRequest{
+	_, err := cli.MakeFullRequest(ctx, mautrix.FullRequest{
 		Method:       http.MethodGet,
-		URL:          l.cli.BuildURLWithQuery(mautrix.ClientURLPath{"v3", "sync"}, req.BuildQuery()),
+		URL:          cli.BuildURLWithQuery(mautrix.ClientURLPath{"v3", "sync"}, req.BuildQuery()),
 		ResponseJSON: &resp,
 		MaxAttempts:  1,
 	})

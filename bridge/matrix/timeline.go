@@ -157,8 +157,8 @@ func (l *link) message(ctx context.Context, r id.RoomID, e *evt, old bool) (im.E
 		}
 	}
 	m, ok := convert(e, s)
-	if ok && m.Rel.Kind == im.Retract && l.olm != nil {
-		if err := l.olm.Drop(id.EventID(m.Rel.To)); err != nil {
+	if ok && m.Rel.Kind == im.Retract && l.olm() != nil {
+		if err := l.olm().Drop(id.EventID(m.Rel.To)); err != nil {
 			return nil, false, err
 		}
 	}

@@ -5,12 +5,15 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"slices"
+	"time"
 
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 
 	"nudge/bridge/im"
+	"nudge/bridge/matrix/olm"
 )
 
 // transaction is what the homeserver brings at a time (application service API,
@@ -19,6 +22,7 @@ type transaction struct {
 	key       string
 	events    []pushed
 	ephemeral []pushed
+	devices   deviceNews
 }
 
 // pushed is an event with the room it happened in, and what is told of a room to
@@ -41,6 +45,7 @@ func readTransaction(name string, body []byte) (*transaction, error) {
 		return nil, err
 	}
 	t := &transaction{ephemeral: readPushed(raw.Ephemeral)}
+	t.devices, _ = decode[deviceNews](body)
 	if len(t.ephemeral) == 0 {
 		t.ephemeral = readPushed(raw.Unstable)
 	}
@@ -79,6 +84,8 @@ func readPushed(raw []json.RawMessage) (events []pushed) {
 type harvest struct {
 	ghosts []*ghost
 	events map[*ghost][]im.Event
+	read   map[*ghost][]olm.Waiting // events of former transactions that are among them now
+	until  time.Time                // how long keys are waited for; zero: none was
 }
 
 func (h *harvest) add(g *ghost, events ...im.Event) {
@@ -88,22 +95,30 @@ func (h *harvest) add(g *ghost, events ...im.Event) {
 	h.events[g] = append(h.events[g], events...)
 }
 
+// late adds what can be read only now.
+func (h *harvest) late(g *ghost, events []im.Event, read []olm.Waiting) {
+	h.add(g, events...)
+	h.read[g] = append(h.read[g], read...)
+}
+
 // take takes a transaction, after those before it. It returns nil when everything
 // in it is delivered or on disk.
 func (s *service) take(ctx context.Context, t *transaction) error {
-	select {
-	case s.taking <- struct{}{}:
-		defer func() { <-s.taking }()
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return s.inTurn(ctx, func() error { return s.taken(ctx, t) })
+}
+
+// taken is take with the turn.
+func (s *service) taken(ctx context.Context, t *transaction) error {
 	if slices.Contains(s.recent, t.key) && len(t.events) > 0 {
 		return nil
 	}
-	h := &harvest{events: map[*ghost][]im.Event{}}
+	h := &harvest{events: map[*ghost][]im.Event{}, read: map[*ghost][]olm.Waiting{}}
+	if err := s.inform(ctx, &t.devices, h); err != nil {
+		return err
+	}
 	for i := range t.events {
 		if err := s.route(ctx, &t.events[i], h); err != nil {
-			return err
+			return s.fatal(err)
 		}
 	}
 	for i := range t.ephemeral {
@@ -111,7 +126,12 @@ func (s *service) take(ctx context.Context, t *transaction) error {
 		s.passing(&t.ephemeral[i], h)
 	}
 	for _, g := range h.ghosts {
-		if err := g.mem.save(ctx, g.kv); err != nil {
+		late, read, err := g.resolve(ctx)
+		h.late(g, late, read)
+		if err == nil {
+			err = g.keep(ctx)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -124,6 +144,15 @@ func (s *service) take(ctx context.Context, t *transaction) error {
 	return nil
 }
 
+// fatal ends the service when an error means that a device has to be given up, which
+// the next one does; the homeserver brings the transaction again.
+func (s *service) fatal(err error) error {
+	if lost := (*im.Lost)(nil); errors.As(err, &lost) {
+		s.cancel(lost)
+	}
+	return err
+}
+
 // handOver gives the hub what a transaction brought, and waits until it is kept.
 func (s *service) handOver(ctx context.Context, key string, h *harvest) error {
 	var fates []<-chan error
@@ -134,7 +163,7 @@ func (s *service) handOver(ctx context.Context, key string, h *harvest) error {
 			continue
 		}
 		fate := make(chan error, 2)
-		if err := g.deliver(ctx, delivery{events: h.events[g], fate: fate}); err != nil {
+		if err := g.deliver(ctx, delivery{events: h.events[g], read: h.read[g], fate: fate}); err != nil {
 			if g.ctx.Err() != nil && s.ctx.Err() == nil {
 				continue // the account has left
 			}
@@ -193,19 +222,28 @@ func (s *service) route(ctx context.Context, e *pushed, h *harvest) error {
 		if g.user.ID == whose || !g.mem.in(e.room) {
 			continue
 		}
-		g.mem.change(e.room, &e.evt)
 		if e.Type == event.StateMember.Type {
 			g.count(e.room)
 		}
-		m, ok, err := g.message(ctx, e.room, &e.evt, false)
-		if err != nil {
+		if err := s.heard(ctx, g, e.room, &e.evt, h); err != nil {
 			return err
-		}
-		if h.add(g); ok {
-			h.add(g, m)
 		}
 	}
 	return nil
+}
+
+// heard takes in an event of a room that the ghost is in.
+func (s *service) heard(ctx context.Context, g *ghost, r id.RoomID, e *evt, h *harvest) error {
+	g.mem.change(r, e)
+	h.add(g)
+	if err := s.ready(ctx, g, r, e, h); err != nil {
+		return err
+	}
+	m, ok, err := g.message(ctx, r, e, false)
+	if ok && err == nil {
+		h.add(g, m)
+	}
+	return err
 }
 
 // passing takes in typing, receipts and presence.

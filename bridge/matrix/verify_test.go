@@ -108,7 +108,7 @@ func TestVerified(t *testing.T) {
 		}
 	}
 	await(w.host, "the end", func(s im.LinkState) bool { return strings.Contains(s.Text, "have verified each other") })
-	w.until(func() bool { signed, _ := l.(*link).olm.Signed(t.Context()); return signed })
+	w.until(func() bool { signed, _ := l.(*link).olm().Signed(t.Context()); return signed })
 
 	// A key that only the phone has is taken from it now.
 	w.homeserver.mu.Lock()
@@ -145,7 +145,7 @@ func TestNotVerified(t *testing.T) {
 				t.Errorf("it ends with %s", got)
 			}
 			await(w.host, "the end", func(s im.LinkState) bool { return strings.Contains(s.Text, tc.told) })
-			if signed, _ := l.(*link).olm.Signed(t.Context()); signed {
+			if signed, _ := l.(*link).olm().Signed(t.Context()); signed {
 				t.Error("verified")
 			}
 		})

@@ -114,7 +114,7 @@ func TestRegistration(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, part := range append(more, `sender_localpart: "msn_nudge"`, `regex: "^@msn_.*:example\\.org$"`, "exclusive: true", "receive_ephemeral: true", "de.sorunome.msc2409.push_ephemeral: true") {
+		for _, part := range append(more, `sender_localpart: "msn_nudge"`, `regex: "^@msn_.*:example\\.org$"`, "exclusive: true", "receive_ephemeral: true", "de.sorunome.msc2409.push_ephemeral: true", "io.element.msc4190: true") {
 			if !strings.Contains(string(b), part) {
 				t.Errorf("the registration has no %s:\n%s", part, b)
 			}

@@ -96,36 +96,38 @@ func unsupported(err error) bool {
 
 // Start loads the device's keys, or makes and uploads them.
 func (d *Device) Start(ctx context.Context) error {
-	return guard(func() error {
-		if err := d.mach.Load(ctx); err != nil {
-			return err
-		}
-		resp, err := d.cli.QueryKeys(ctx, &mautrix.ReqQueryKeys{DeviceKeys: mautrix.DeviceKeysRequest{d.cli.UserID: {}}, Timeout: 10_000})
-		if unsupported(err) {
-			return ErrNoServer
-		}
-		if err != nil {
-			return err
-		}
-		mine, known := resp.DeviceKeys[d.cli.UserID][d.cli.DeviceID]
-		a := d.mach.GetAccount()
-		switch same := mine.Keys.GetEd25519(d.cli.DeviceID) == a.SigningKey() && mine.Keys.GetCurve25519(d.cli.DeviceID) == a.IdentityKey(); {
-		case known && same && !a.Shared:
-			a.Shared = true // the answer to the upload was lost
-		case known != a.Shared, known && !same:
-			return ErrOtherKeys
-		}
-		if err := d.ask(ctx, d.cli.UserID); err != nil {
-			return err
-		}
-		if err := d.share(ctx, -1); err != nil {
-			return err
-		}
-		if _, _, err := d.mach.GetOwnVerificationStatus(ctx); err != nil {
-			return err
-		}
-		return d.Flush(ctx)
-	})
+	return guard(func() error { return d.start(ctx) })
+}
+
+func (d *Device) start(ctx context.Context) error {
+	if err := d.mach.Load(ctx); err != nil {
+		return err
+	}
+	resp, err := d.cli.QueryKeys(ctx, &mautrix.ReqQueryKeys{DeviceKeys: mautrix.DeviceKeysRequest{d.cli.UserID: {}}, Timeout: 10_000})
+	if unsupported(err) {
+		return ErrNoServer
+	}
+	if err != nil {
+		return err
+	}
+	mine, known := resp.DeviceKeys[d.cli.UserID][d.cli.DeviceID]
+	a := d.mach.GetAccount()
+	switch same := mine.Keys.GetEd25519(d.cli.DeviceID) == a.SigningKey() && mine.Keys.GetCurve25519(d.cli.DeviceID) == a.IdentityKey(); {
+	case known && same && !a.Shared:
+		a.Shared = true // the answer to the upload was lost
+	case known != a.Shared, known && !same:
+		return ErrOtherKeys
+	}
+	if err := d.ask(ctx, d.cli.UserID); err != nil {
+		return err
+	}
+	if err := d.share(ctx, -1); err != nil {
+		return err
+	}
+	if _, _, err := d.mach.GetOwnVerificationStatus(ctx); err != nil {
+		return err
+	}
+	return d.Flush(ctx)
 }
 
 // Unsure notes that anything may have happened without being told: every device

@@ -96,6 +96,22 @@ func (s *Store) GetGroupSession(ctx context.Context, room id.RoomID, session id.
 	return nil, withheld
 }
 
+// Wanting tells whether an m.room.encrypted event of a room is the first whose key
+// did not come, nor the notice that it will not.
+func (s *Store) Wanting(r id.RoomID, content json.RawMessage) (bool, error) {
+	var e event.EncryptedEventContent
+	if json.Unmarshal(content, &e) != nil || e.SessionID == "" {
+		return false, nil // no key would help
+	}
+	for _, kind := range []string{kindInbound, kindWithheld} {
+		if b, err := s.get(path(kind, string(r), string(e.SessionID))); b != nil || err != nil {
+			return false, err
+		}
+	}
+	waiting, err := s.WaitingFor(e.SessionID)
+	return len(waiting) == 0, err
+}
+
 // PutWithheldGroupSession implements crypto.Store.
 func (s *Store) PutWithheldGroupSession(_ context.Context, w event.RoomKeyWithheldEventContent) error {
 	return s.save(path(kindWithheld, string(w.RoomID), string(w.SessionID)), w)

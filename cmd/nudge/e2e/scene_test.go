@@ -20,7 +20,8 @@ type scene struct {
 	server  *server
 	me      person
 	bob     peer
-	dave    peer // who asked to be added, later
+	dave    peer   // who asked to be added, later
+	via     *proxy // between box and server, when somebody reads along
 	client  *msnclient.Client
 	lists   msnclient.Lists
 }
