@@ -184,6 +184,20 @@ func TestGhostKeysInTransactions(t *testing.T) {
 	}
 }
 
+// TestGhostPosition: where the homeserver refuses the position, it is asked afresh.
+func TestGhostPosition(t *testing.T) {
+	w, as := newSecretHall(t)
+	l := w.connect()
+	bob := w.whisper(as, w.friends(l), "BOB1")
+	w.mustSend(l, "m1", "plugh")
+	bob.hears("plugh")
+	w.h.fail(fault{method: "GET", path: "since=s", times: 2, status: 400, body: `{"errcode":"M_INVALID_PARAM","error":"bad since"}`})
+	w.h.cut() // the poll that is under way
+	bob.must(bob.mach.CryptoStore.RemoveOutboundGroupSession(t.Context(), bob.room))
+	bob.say("with another key")
+	w.hears("with another key")
+}
+
 // TestGhostWithoutDevice: where the homeserver gives a ghost no device, it refuses.
 func TestGhostWithoutDevice(t *testing.T) {
 	w, as := newSecretHall(t)

@@ -78,12 +78,18 @@ func (s *service) follow(ctx context.Context, g *ghost) error {
 		resp, err = g.keysSince(ctx, since, pollFor*polls/max(polls, time.Duration(s.attending.Load())))
 	}
 	<-s.places
-	if err != nil {
+	afresh := since != "" && status(err) == http.StatusBadRequest
+	if err != nil && !afresh {
 		return err
 	}
 	return s.inTurn(ctx, func() error {
-		if g.since != since {
-			return nil // a transaction was in a hurry, and has it
+		switch {
+		case g.since != since: // a transaction was in a hurry, and has it
+			return nil
+		case afresh:
+			g.log.Warn("the homeserver refuses the kept position of a device; starting afresh", "err", words(err))
+			g.since = ""
+			return nil
 		}
 		return g.takeIn(ctx, resp)
 	})
@@ -103,14 +109,9 @@ func (s *service) inTurn(ctx context.Context, do func() error) error {
 // keysSince does one /sync of the ghost's device. wait is how long the homeserver
 // may hold it.
 func (g *ghost) keysSince(ctx context.Context, since string, wait time.Duration) (*syncResponse, error) {
-	resp, err := syncOnce(ctx, g.device, mautrix.ReqSync{
+	return syncOnce(ctx, g.device, mautrix.ReqSync{
 		Since: since, FilterID: filterKeys, Timeout: int(wait.Milliseconds()), SetPresence: g.saying(),
 	})
-	if since != "" && status(err) == http.StatusBadRequest {
-		g.log.Warn("the homeserver refuses the kept position of a device; starting afresh", "err", words(err))
-		return g.keysSince(ctx, "", 0)
-	}
-	return resp, err
 }
 
 // learn takes in a response for the device, and returns what can be read only now.

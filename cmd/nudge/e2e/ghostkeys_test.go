@@ -17,6 +17,7 @@ func TestGhostKeys(t *testing.T) {
 	sc := newServiceScene(t, msnclient.MSNP12)
 	walk(t, sc, []step[*scene]{
 		{"asked into an encrypted room", (*scene).stepAskedInSecret},
+		{"key that comes late", (*scene).stepGhostLateKey},
 		{"killed", (*scene).stepGhostKilled},
 		{"who left gets no key", (*scene).stepGhostRoom},
 	})
@@ -95,6 +96,21 @@ func (sc *scene) stepAskedInSecret(t *testing.T) {
 	check(t, bob.seesMember(ctx, mark, person{ID: bob.Room}, sc.me, "join"))
 	sc.again(t, "NLN")
 	sc.whisper(ctx, t, "xyzzy-first")
+}
+
+// stepGhostLateKey keeps a key back for a while.
+func (sc *scene) stepGhostLateKey(t *testing.T) {
+	ctx, phone := waiting(t, 2*patience), joinMatrix(t, sc.bob.Person())
+	phone.Room = sc.bob.(*matrixPeer).Room
+	from := sc.client.Log.Len()
+	phone.do(t, op{"op": "hold", "on": "true"})
+	check(t, phone.Say(ctx, "xyzzy-late"))
+	_, err := sc.hears(ctx, from, phone.me, "its key has not come")
+	check(t, err)
+	phone.do(t, op{"op": "hold", "on": "false"})
+	_, err = sc.hears(ctx, from, phone.me, "xyzzy-late")
+	check(t, err)
+	sc.whisper(ctx, t, "xyzzy-not-late")
 }
 
 // stepGhostKilled lets bob write to who is off-line, and kills the box meanwhile: all
