@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"nudge/cmd/nudge/e2e/msnclient"
@@ -19,6 +20,7 @@ func TestGhostKeys(t *testing.T) {
 		{"asked into an encrypted room", (*scene).stepAskedInSecret},
 		{"key that comes late", (*scene).stepGhostLateKey},
 		{"killed", (*scene).stepGhostKilled},
+		{"killed while it writes", (*scene).stepGhostKilledWriting},
 		{"who left gets no key", (*scene).stepGhostRoom},
 	})
 	unsaid(t, sc.via.Sent(), "xyzzy")
@@ -144,6 +146,49 @@ func (sc *scene) stepGhostKilled(t *testing.T) {
 	if now := sc.device(t); now != device {
 		t.Errorf("device %s, then %s", device, now)
 	}
+}
+
+// stepGhostKilledWriting kills the box between messages of the client: bob has each
+// that was acknowledged, once and in order.
+func (sc *scene) stepGhostKilledWriting(t *testing.T) {
+	const burst = 20
+	ctx, bob := waiting(t, 4*patience), sc.bob.(*matrixPeer)
+	ch, back := sc.chat(t), make(chan error, 1)
+	var acked []string
+	for i := range burst {
+		if i == burst/4 {
+			go func() {
+				err := sc.box.Kill()
+				if err == nil {
+					err = sc.box.Start()
+				}
+				back <- err
+			}()
+		}
+		text := fmt.Sprintf("xyzzy out %d", i)
+		if ch.Send(ctx, text) == nil {
+			acked = append(acked, text)
+			continue
+		}
+		check(t, <-back)
+		back <- nil
+		sc.again(t, "NLN")
+		ch = sc.chat(t)
+	}
+	check(t, <-back)
+	sc.again(t, "NLN")
+	sc.whisper(ctx, t, "xyzzy-written")
+	var got []string
+	for _, text := range bob.Archive(t) {
+		if strings.HasPrefix(text, "xyzzy out ") {
+			got = append(got, text)
+		}
+	}
+	sure := slices.DeleteFunc(slices.Clone(got), func(text string) bool { return !slices.Contains(acked, text) })
+	if !slices.Equal(sure, acked) || len(got) > burst {
+		t.Errorf("of %q bob has %q", acked, got)
+	}
+	t.Logf("%d of %d were acknowledged", len(acked), burst)
 }
 
 // stepGhostRoom reads whom the box sends keys to while somebody comes into an
