@@ -16,11 +16,11 @@ import (
 )
 
 // secretSigning is the name of the seeds of the account's signing keys: master,
-// self-signing and user-signing key, seedSize bytes each.
-const (
-	secretSigning id.Secret = "appliance.signing"
-	seedSize                = 32
-)
+// self-signing and user-signing key.
+const secretSigning id.Secret = "appliance.signing"
+
+// seedSize is how long one of them is, in bytes.
+const seedSize = 32
 
 // Vouch signs this device with the account's own signing keys (client-server API,
 // cross-signing), which it makes when the store has none: for an account that has no
