@@ -267,3 +267,21 @@ func TestGhostOnOldDisk(t *testing.T) {
 		})
 	}
 }
+
+// TestGhostMovesOut: the device of who has an address of his own is signed out.
+func TestGhostMovesOut(t *testing.T) {
+	w, as := newSecretHall(t)
+	l := w.connect()
+	r := w.friends(l)
+	bob := w.whisper(as, r, "BOB1")
+	w.mustSend(l, "m1", "plugh")
+	bob.hears("plugh")
+	w.host.mu.Lock()
+	w.host.left = true
+	w.host.mu.Unlock()
+	w.handle(l, im.PresenceChanged{Who: im.Person{Addr: im.Addr{ID: aliceHandle}}})
+	w.leaves(r)
+	if d := w.devices(aliceHandle); len(d) != 0 {
+		t.Errorf("devices are left: %v", d)
+	}
+}
