@@ -71,22 +71,22 @@ func (k *component) command(reply *stanza.IQ, q *stanza.Node, from stream.JID) (
 }
 
 // here are the accounts that somebody may write to, by their handles.
-func (k *component) here(who stream.JID) (all []im.Account) {
+func (k *component) here(who stream.JID) (all []im.Person) {
 	for acct := range k.host.Accounts() {
 		r, _, ok := k.resident(acct.ID)
 		if !ok {
 			continue
 		}
 		if may, blocked := acct.OnList(addr(who)); may && !blocked && k.mayWrite(r, who) {
-			all = append(all, acct)
+			all = append(all, acct.Person)
 		}
 	}
-	slices.SortFunc(all, func(a, b im.Account) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(all, func(a, b im.Person) int { return strings.Compare(a.ID, b.ID) })
 	return all[:min(len(all), maxHere)]
 }
 
 // listOf shows accounts as a table (XEP-0004 §3.4).
-func listOf(accounts []im.Account, domain string) stanza.Node {
+func listOf(accounts []im.Person, domain string) stanza.Node {
 	form := element(nsForm, "x", "type", "result")
 	reported := element(nsForm, "reported")
 	reported.Nodes = []stanza.Node{
