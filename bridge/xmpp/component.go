@@ -39,6 +39,7 @@ type component struct {
 
 	mu        sync.Mutex
 	residents map[string]*resident // by account
+	lists     bool                 // the server lets us see to its people's contact lists
 	unsaved   []change
 }
 

@@ -1,6 +1,7 @@
 package xmpp
 
 import (
+	"encoding/xml"
 	"fmt"
 	"iter"
 	"slices"
@@ -355,6 +356,46 @@ func TestComponentInquiries(t *testing.T) {
 	})
 }
 
+// TestComponentPrivilege: whom an account adds is asked, unless the owner wants that he
+// is not and the server allows it.
+func TestComponentPrivilege(t *testing.T) {
+	for _, c := range []struct {
+		setting string
+		granted bool
+		revoked bool // and another server claims the same
+		refuses bool // without saying so
+		list    string
+	}{
+		{rosterSet, true, false, false, `both "Alice <A>" [] `}, {"", true, false, false, `none "" [] `}, {rosterSet, false, false, false, `none "" [] `},
+		{rosterSet, true, true, false, `none "" [] `}, {rosterSet, true, false, true, `none "Alice <A>" [] `},
+	} {
+		host(t, im.Online, func(p *parlour) {
+			p.handle(im.PresenceChanged{Now: im.Presence{Status: im.Online, Note: "hi"}})
+			p.home.set(func() { p.home.settings[rosterKey] = c.setting })
+			p.srv.Reluctant = c.refuses
+			if c.granted {
+				p.srv.Privilege(true)
+			}
+			if c.revoked {
+				p.srv.PushComponent("<message from='far.test' to='msn.chat.test'><privilege xmlns='urn:xmpp:privilege:2'><perm access='roster' type='both'/></privilege></message>")
+				p.srv.Privilege(false)
+			}
+			p.events()
+			p.handle(bobs(im.Add, true))
+			want := "[subscribeAlice <A>]"
+			if strings.HasPrefix(c.list, "both") {
+				want = "[available hi]"
+			}
+			equal(t, "what bob gets", p.types(), want)
+			equal(t, "his list", p.srv.Roster("bob", aliceThere), c.list)
+			r := of[im.Roster](p.events())
+			if known := len(r) == 1 && r[0].Items[0].Followed && r[0].Items[0].Follows; known != strings.HasPrefix(c.list, "both") {
+				t.Errorf("%+v: the hub is told %+v", c, r)
+			}
+		})
+	}
+}
+
 // TestComponentCommands asks who is here: whom one may write to.
 func TestComponentCommands(t *testing.T) {
 	host(t, im.Online, func(p *parlour) {
@@ -413,5 +454,28 @@ func FuzzAddress(f *testing.F) {
 			t.Errorf("%q: %q, back %q", h, j, handle(j))
 		}
 		handle(stream.JID{Local: h})
+	})
+}
+
+func FuzzPrivilege(f *testing.F) {
+	for _, s := range []string{
+		"<message xmlns='jabber:client'><privilege xmlns='urn:xmpp:privilege:2'><perm access='roster' type='both'/></privilege></message>",
+		"<message xmlns='jabber:client'><privilege xmlns='urn:evil'><perm access='roster' type='both'/></privilege></message>",
+		"<message xmlns='jabber:client'><privilege xmlns='urn:xmpp:privilege:1'><perm access='roster' type='get'/><perm/></privilege></message>",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		n := new(stanza.Node)
+		if xml.Unmarshal([]byte(s), n) != nil {
+			return
+		}
+		again := &stanza.Node{Nodes: slices.DeleteFunc(slices.Clone(n.Nodes), func(c stanza.Node) bool { return strings.HasPrefix(c.XMLName.Space, nsPrivilege) })}
+		if may, told := readPrivilege(again); may || told {
+			t.Errorf("%q tells of a privilege without one", s)
+		}
+		if may, told := readPrivilege(n); may && !told {
+			t.Errorf("%q lets us change lists", s)
+		}
 	})
 }

@@ -16,6 +16,9 @@ import (
 // message takes a message stanza from the reader. It is accepted when its receipt
 // goes out: after the hub has it on disk.
 func (k *component) message(n *stanza.Node, from, to stream.JID) {
+	if to.Local == "" {
+		k.granted(n, from)
+	}
 	r, acct, ok := k.resident(handle(to))
 	if !ok {
 		k.bounce(n, "item-not-found")
@@ -219,6 +222,7 @@ func (k *component) edit(ctx context.Context, r *resident, acct im.Account, e im
 	case "":
 		return nil
 	case subscribe:
+		k.introduce(ctx, r, acct, j)
 		p := stanza.NewPresence(stanza.Attrs{Type: subscribe, From: r.jid.Bare().String(), To: bare})
 		p.Extensions = []stanza.PresExtension{words(nsNick, "nick", acct.Name)}
 		k.s.Send(p, nil)

@@ -37,6 +37,7 @@ func (g *Gateway) Settings() []im.Field {
 		{Key: "accept_from", Label: "Who may write and ask", Help: "Besides the contacts of an account: nobody, people of the server that the component belongs to, those on accept_list, or anyone.",
 			Default: fromHomeserver, Choices: []string{fromContacts, fromHomeserver, fromList, fromAnyone}},
 		{Key: "accept_list", Label: "Accepted people and servers", Help: "Addresses and servers, with blanks or commas between them, for accept_from list."},
+		rosterField,
 		{Key: im.Boxes, Label: "Other boxes", Help: "Names of the components of other boxes, such as msn2.example.org, with blanks or commas between them. Their people are found by the address that they have there, and may write and ask."},
 		{Key: "receipts", Label: "Tell contacts what arrived", Help: "Contacts learn that this box has their messages; without, they can't know.", Default: "yes", Choices: []string{"yes", "no"}},
 		{Key: "markers", Label: "Tell contacts what was read", Help: "Contacts who may see the account learn that their messages were shown.", Default: "yes", Choices: []string{"yes", "no"}},

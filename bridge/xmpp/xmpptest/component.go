@@ -112,6 +112,18 @@ func (s *Server) ToRooms() []*stanza.Node {
 	return sent
 }
 
+// Privilege lets the component see to contact lists (XEP-0356), or no longer.
+func (s *Server) Privilege(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.privileged = on
+	typ := "none"
+	if on {
+		typ = "both"
+	}
+	s.component.write("<message from='" + s.Domain + "' to='" + s.Component() + "'><privilege xmlns='urn:xmpp:privilege:2'><perm access='roster' type='" + typ + "'/></privilege></message>")
+}
+
 // RoomsRefuse makes rooms answer whatever they are asked with that condition.
 func (s *Server) RoomsRefuse(condition string) {
 	s.mu.Lock()
@@ -243,7 +255,11 @@ func (s *Server) presenceFromComponent(b *account, from, typ string, n *stanza.N
 		}
 		return
 	case "subscribe":
-		theirs.pending = theirs.sub != "from" && theirs.sub != "both"
+		if theirs.sub == "from" || theirs.sub == "both" { // RFC 6121 §3.1.3
+			s.component.write(fmt.Sprintf("<presence type='subscribed' from='%s@%s' to='%s'/>", b.name, s.Domain, bare))
+			return
+		}
+		theirs.pending = true
 	case "subscribed":
 		theirs.ask = ""
 		change(map[string]string{"none": "to", "from": "both"})
@@ -270,6 +286,22 @@ func (s *Server) iqFromComponent(k *conn, b *account, n *stanza.Node) {
 	case b != nil && b.sessions[res] != nil:
 		b.sessions[res].give(n)
 	case typ != "get" && typ != "set":
+	case typ == "set" && b != nil && s.privileged && from == s.Component() && child(n, stanza.NSRoster, "query") != nil:
+		for _, c := range child(n, stanza.NSRoster, "query").Nodes {
+			e := s.entry(b, attr(&c, "jid"))
+			e.name = attr(&c, "name")
+			if !s.Reluctant {
+				e.sub = attr(&c, "subscription")
+			}
+			s.push(b, attr(&c, "jid"))
+		}
+		answer("result", "")
+	case b != nil && s.privileged && from == s.Component() && child(n, stanza.NSRoster, "query") != nil:
+		list := "<query xmlns='" + stanza.NSRoster + "'>"
+		for jid, e := range b.roster {
+			list += "<item jid='" + jid + "' subscription='" + e.sub + "'/>"
+		}
+		answer("result", list+"</query>")
 	case to == s.Domain:
 		answer("result", "<query xmlns='"+stanza.NSDiscoInfo+"'/>")
 	case strings.Contains(to, "@muc.") && s.roomsRefuse != "":

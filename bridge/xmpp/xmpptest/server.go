@@ -45,6 +45,9 @@ type Options struct {
 	// UnknownAfterIsStart makes an archive query after an id that is not known start
 	// from the beginning (as ejabberd does) instead of failing.
 	UnknownAfterIsStart bool
+	// Reluctant leaves subscriptions as they are when a component with privileges sets
+	// them, and says yes.
+	Reluctant bool
 }
 
 // Server is one running server.
@@ -70,6 +73,7 @@ type Server struct {
 	component   *conn
 	unreceipted []*stanza.Node // messages to the component without their receipt
 	toRooms     []*stanza.Node
+	privileged  bool   // the component sees to contact lists
 	roomsRefuse string // what rooms answer, "" that there is nothing
 }
 

@@ -39,6 +39,27 @@ func TestComponent(t *testing.T) {
 	}
 }
 
+// TestComponentPrivilege: where the server lets the component see to contact lists
+// (XEP-0356) and the owner wants it, whom an account adds is not asked.
+func TestComponentPrivilege(t *testing.T) {
+	end2end(t)
+	sc := newComponentScene(t, ownServer(t, "prosody", true), msnclient.MSNP8, "")
+	sc.box.cli(t, "gateway", "set", "xmpp", "roster", "set")
+	check(t, eventually(patience, sc.box.upAgain))
+	bob := sc.bob.(*xmppPeer)
+	bob.do(t, op{"op": "accept", "on": ""})
+	ctx, mark := waiting(t, 2*patience), bob.Mark()
+	sc.again(t, "NLN")
+	check(t, sc.client.Add(ctx, msnclient.FL, bob.me.Handle))
+	check(t, sc.sees(ctx, 0, bob.me, "NLN"))
+	check(t, bob.Sees(ctx, mark, "online"))
+	if e := bob.do(t, op{"op": "roster"}); e.Roster[sc.me.ID] != "both" {
+		t.Errorf("bob has the list %v", e.Roster)
+	}
+	sc.talk(t, "unasked")
+	sc.client.Close()
+}
+
 // newComponentScene makes a box that is the server's component, and bob, who knows
 // the account's address there. via is where the box finds the server, "" for the
 // server itself.
