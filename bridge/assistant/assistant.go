@@ -55,6 +55,10 @@ type Actions interface {
 	Remove(ctx context.Context, account, contact string) error
 	Block(ctx context.Context, account, contact string) error
 	Unblock(ctx context.Context, account, contact string) error
+	// Settings describes what may be set on the account's links, a line for each link;
+	// Set changes one setting of a link.
+	Settings(ctx context.Context, account string) ([]string, error)
+	Set(ctx context.Context, account, network, key, value string) error
 	// Answer answers the question that one of the account's links asks, never one
 	// about a secret.
 	Answer(ctx context.Context, account, answer string) error

@@ -56,6 +56,15 @@ func (box) Answer(_ context.Context, _, answer string) error {
 	}
 	return nil
 }
+func (box) Settings(context.Context, string) ([]string, error) {
+	return []string{"xmpp: receipts yes, wait 7"}, nil
+}
+func (box) Set(_ context.Context, account, network, key, value string) error {
+	if network != "xmpp" || key != "receipts" || value != "no" && value != "a B" {
+		return errors.New("xmpp links have no setting " + key)
+	}
+	return nil
+}
 func (b box) LinkPage(context.Context, string) (string, error) { return b.page, nil }
 
 func TestConformance(t *testing.T) {
@@ -95,6 +104,12 @@ func TestTalk(t *testing.T) {
 		{box{}, "How are you?", "status of alice@hotmail.com"},
 		{box{}, "links", "Your links:\nxmpp: up\nmatrix: down"},
 		{box{}, "show my links", "xmpp: up"},
+		{box{}, "my settings", "set xmpp receipts no”.\nxmpp: receipts yes, wait 7"},
+		{box{}, "set XMPP Receipts no", "receipts of xmpp is no now."},
+		{box{}, "please set xmpp receipts a B.", "receipts of xmpp is a B now."},
+		{box{}, "set xmpp colour red", "Xmpp links have no setting colour."},
+		{box{}, "set", "What? For example: set xmpp receipts no"},
+		{box{}, "set xmpp receipts", "Write it like this: set xmpp receipts no."},
 		{box{}, "find Bob", "I found:\nBob <bob@example.org>"},
 		{box{}, "Search for: Bob?", "Bob <bob@example.org>"},
 		{box{}, "who is Bob", "Bob <bob@example.org>"},

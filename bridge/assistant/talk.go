@@ -23,6 +23,8 @@ var commands = []command{
 	{[]string{"status", "state", "how are you", "how is it going"}, "", "how this box is doing", status},
 	{[]string{"links", "networks", "connections", "my links", "list links"}, "", "your other networks", links},
 	{[]string{"link", "connect", "sign in", "log in", "login", "link me", "password", "my password", "token", "recovery key"}, "", "link Matrix or XMPP to your account", linkPage},
+	{[]string{"settings", "options", "preferences"}, "", "what can be set on your links", settings},
+	{[]string{"set", "change"}, "xmpp receipts no", "set it", set},
 	{[]string{"find", "search", "search for", "look for", "look up", "who is", "where is"}, "bob", "look for somebody", find},
 	{[]string{"add", "invite", "befriend"}, "bob@example.org", "put somebody on your list", add},
 	{[]string{"remove", "delete"}, "bob@example.org", "take somebody off it", edit(Actions.Remove, "%s is off your list.")},
@@ -62,7 +64,11 @@ func (k *link) answer(ctx context.Context, account string, m im.Message) string 
 	}
 	if c.arg != "" {
 		if arg = argument(m.Text, arg); arg == "" {
-			return fmt.Sprintf("Whom? For example: %s %s", c.words[0], c.arg)
+			what := "Whom"
+			if strings.Contains(c.arg, " ") {
+				what = "What"
+			}
+			return fmt.Sprintf("%s? For example: %s %s", what, c.words[0], c.arg)
 		}
 	}
 	text, err := c.run(ctx, k.actions, account, arg)
@@ -125,6 +131,25 @@ func links(ctx context.Context, a Actions, account, _ string) (string, error) {
 		return "You have no links to other networks yet. Write “link” to hear how.", nil
 	}
 	return list("Your links:", lines), err
+}
+
+func settings(ctx context.Context, a Actions, account, _ string) (string, error) {
+	lines, err := a.Settings(ctx, account)
+	if err == nil && len(lines) == 0 {
+		return "You have no links to other networks yet. Write “link” to hear how.", nil
+	}
+	return list("To change one write for example “set xmpp receipts no”.", lines), err
+}
+
+// set changes a setting; a value may have blanks.
+func set(ctx context.Context, a Actions, account, arg string) (string, error) {
+	net, rest, _ := strings.Cut(arg, " ")
+	key, value, ok := strings.Cut(strings.TrimSpace(rest), " ")
+	if !ok {
+		return "", errors.New("write it like this: set xmpp receipts no")
+	}
+	net, key, value = strings.ToLower(net), strings.ToLower(key), strings.TrimSpace(value)
+	return fmt.Sprintf("%s of %s is %s now.", key, net, value), a.Set(ctx, account, net, key, value)
 }
 
 func find(ctx context.Context, a Actions, account, who string) (string, error) {

@@ -113,7 +113,7 @@ func (s *service) joined(ctx context.Context, g *ghost, e *pushed, h *harvest) e
 // sinceInvitation is the history of a room from the ghost's invitation on, oldest
 // first.
 func (g *ghost) sinceInvitation(ctx context.Context, r id.RoomID) (said evts, err error) {
-	limit, from := g.number("history", 500), ""
+	limit, from := g.number(im.History, 500), ""
 	for range pages {
 		var p historyPage
 		err := g.retry(ctx, func() error {

@@ -33,7 +33,7 @@ const (
 // server makes 100 of a larger one in the query alone. What comes again here is
 // dropped.
 func (l *link) backfill(ctx context.Context, r id.RoomID, said evts, next, since string, entered, heir bool) (older evts, cut string, err error) {
-	limit := l.number("history", 500)
+	limit := l.number(im.History, 500)
 	from, to := next, l.trail.before(since)
 	if entered {
 		to = "" // the invitation may be older than since, and what was said after it counts

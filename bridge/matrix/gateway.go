@@ -58,7 +58,7 @@ func (g *Gateway) Settings() []im.Field {
 		{Key: "accept_from", Label: "Who may write and ask", Help: "besides the contacts of an account: nobody, people of the same homeserver, those on accept_list, or anyone",
 			Default: fromHomeserver, Choices: []string{fromContacts, fromHomeserver, fromList, fromAnyone}},
 		{Key: "accept_list", Label: "Accepted people and servers", Help: "addresses and servers, with blanks or commas between them, for accept_from list"},
-	}, g.net.Settings()...)
+	}, slices.DeleteFunc(g.net.Settings(), func(f im.Field) bool { return f.Key == im.Absence })...)
 }
 
 // welcome tells whether somebody who is no contact may invite accounts. domain is

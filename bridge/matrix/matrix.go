@@ -137,7 +137,8 @@ func (n *Network) Settings() []im.Field {
 	return []im.Field{
 		{Key: "receipts", Label: "Read receipts", Help: "whether contacts see that a message reached you", Default: "public", Choices: []string{"public", "private", "off"}},
 		{Key: "presence-window", Label: "Presence window", Help: "minutes somebody counts as online after he wrote, where the server tells no presence", Default: "5"},
-		{Key: "history", Label: "History limit", Help: "how many messages per conversation are fetched after a long absence", Default: "500"},
+		{Key: im.History, Label: "Messages from before", Help: "how many messages of a conversation are fetched at most after a long absence", Default: "500",
+			Choices: []string{"10", "50", "100", "200", "500", "1000", "5000"}},
 		im.ShowReactions(), im.ShowJoins(), im.WaitDays(), im.WhenAway(),
 	}
 }

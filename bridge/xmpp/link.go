@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"strconv"
 	"sync"
 	"time"
 
@@ -60,8 +61,16 @@ func newLink(l im.Login, s *stream.Stream, log *slog.Logger) *link {
 	k.begin()
 	k.lobby = newLobby(s, k.me, &k.mu, &k.memory, l.Host.KV(l.User), log)
 	k.lobby.ctx, k.lobby.wg, k.lobby.wake, k.lobby.report = k.ctx, &k.wg, k.wake, k.reportRooms
-	k.lobby.shelf = bookmarks{s}
+	k.lobby.most, k.lobby.shelf = k.roomHistory, bookmarks{s}
 	return k
+}
+
+// roomHistory is how many messages of a room are shown of what was said meanwhile.
+func (l *link) roomHistory() int {
+	if n, err := strconv.Atoi(l.host.Setting(l.user, im.History)); err == nil && n > 0 {
+		return n
+	}
+	return roomHistory
 }
 
 // start sets the link going: the stream's reader, the conductor, and one

@@ -45,6 +45,7 @@ type lobby struct {
 	asked map[string]*invitation // that wait for an answer
 	shelf shelf
 	kv    im.KV
+	most  func() int // messages of a room's archive that are shown
 }
 
 // room is one room on the account's list.
@@ -95,7 +96,7 @@ const atDoors = 3
 
 func newLobby(s *stream.Stream, self stream.JID, mu *sync.Mutex, mem *memory, kv im.KV, log *slog.Logger) *lobby {
 	return &lobby{
-		s: s, self: self, mu: mu, mem: mem, kv: kv, log: log, doors: make(chan struct{}, atDoors),
+		s: s, self: self, mu: mu, mem: mem, kv: kv, log: log, doors: make(chan struct{}, atDoors), most: func() int { return roomHistory },
 		rooms: map[string]*room{}, marks: map[string]string{}, pages: map[string]*roomPage{}, asked: map[string]*invitation{},
 	}
 }

@@ -18,7 +18,7 @@ import (
 const comeBack = 30 * time.Second
 
 // roomHistory is how many messages of a room's archive are shown at most of what was
-// said while the account was not in it; roomOverlap how many before the newest known
+// said while the account was not in it, where its settings say nothing; roomOverlap how many before the newest known
 // are looked at again, because archives do not keep quite the order of delivery.
 const (
 	roomHistory = 50
@@ -268,7 +268,7 @@ func (y *lobby) page(ctx context.Context, room stream.JID) (results []*stanza.No
 	y.mu.Lock()
 	y.pages[id] = page
 	y.mu.Unlock()
-	iq := archiveQuery{newest: true, size: roomHistory}.iq(id)
+	iq := archiveQuery{newest: true, size: y.most()}.iq(id)
 	iq.From, iq.To = y.from, room.String()
 	n, err := y.s.Do(ctx, iq)
 	y.mu.Lock()

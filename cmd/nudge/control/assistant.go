@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -104,6 +105,33 @@ func (a Actions) Block(ctx context.Context, account, contact string) error {
 // Unblock undoes Block.
 func (a Actions) Unblock(ctx context.Context, account, contact string) error {
 	return except(bridge.ErrNotOnList, a.b.Hub.UnblockContact(ctx, account, contact))
+}
+
+// Settings describes what may be set on the account's links, a line each.
+func (a Actions) Settings(_ context.Context, account string) ([]string, error) {
+	var lines []string
+	for _, l := range a.b.Hub.Links(account) {
+		form, err := a.b.Hub.SettingsForm(l.Net)
+		if err != nil {
+			return nil, err
+		}
+		var all []string
+		for _, f := range form {
+			all = append(all, f.Key+" "+cmp.Or(l.Settings[f.Key], f.Default, "–"))
+		}
+		lines = append(lines, l.Net+": "+strings.Join(all, ", "))
+	}
+	return lines, nil
+}
+
+// Set changes a setting of one of the account's links. A child's are its parent's matter.
+func (a Actions) Set(ctx context.Context, account, network, key, value string) error {
+	for _, u := range a.b.Hub.AccountList() {
+		if fold(u.Handle) == fold(account) && u.Parent != "" {
+			return fmt.Errorf("ask %s to change that, on the box's pages", u.Parent)
+		}
+	}
+	return a.b.Hub.SetLink(ctx, account, network, key, value)
 }
 
 // Answer answers the question that one of the account's links asks.

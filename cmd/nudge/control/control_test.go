@@ -555,6 +555,19 @@ func TestAssistantActs(t *testing.T) {
 	if got := must[[]string](t)(a.Links(ctx, alice)); len(got) != 1 || got[0] != "door: up" {
 		t.Errorf("links: %q", got)
 	}
+	if err := a.Set(ctx, alice, "door", "receipts", "off"); err != nil {
+		t.Fatal(err)
+	}
+	if got := must[[]string](t)(a.Settings(ctx, alice)); len(got) != 1 || got[0] != "door: receipts off" {
+		t.Errorf("settings: %q", got)
+	}
+	wantErr(t, a.Set(ctx, alice, "door", "receipts", "maybe"), "choose one of on, off")
+	wantErr(t, a.Set(ctx, alice, "window", "receipts", "off"), "no link to window")
+	parent := alice
+	if err := cl.SetUser(ctx, UserChange{Handle: bob, Parent: &parent}); err != nil {
+		t.Fatal(err)
+	}
+	wantErr(t, a.Set(ctx, bob, "door", "receipts", "off"), "ask "+alice)
 	if got := must[string](t)(a.Status(ctx, alice)); !strings.Contains(got, "0 people are signed in") || !strings.Contains(got, "door: up") {
 		t.Errorf("status: %q", got)
 	}

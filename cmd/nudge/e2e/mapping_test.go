@@ -283,6 +283,8 @@ var mappingChecks = map[string]func(*roomScene, *testing.T){
 		sc.raw(t, "<message type='chat' to='$ME' id='mk1'><body>did you read it</body><markable xmlns='urn:xmpp:chat-markers:0'/></message>")
 		check(t, sc.gets(waiting(t, patience), mark, "urn:xmpp:chat-markers:0", "mk1"))
 	},
+	"receipts off": (*roomScene).receiptsOff,
+	"room history": (*roomScene).roomHistory,
 	"subject": func(sc *roomScene, t *testing.T) {
 		sc.join(t)
 		if !sc.version.Note() {

@@ -157,6 +157,7 @@ var matrixChecks = map[string]func(*matrixScene, *testing.T){
 		})
 		check(t, err)
 	},
+	"receipts off":   (*matrixScene).receiptsOff,
 	"upgrade":        (*matrixScene).upgrade,
 	"correction out": (*matrixScene).correctionOut,
 	"redaction out":  (*matrixScene).redactionOut,
