@@ -78,6 +78,7 @@ func (n *Network) Fields() []im.Field {
 	return []im.Field{
 		{Key: "jid", Label: "Address", Help: "The XMPP (Jabber) address, such as anna@example.org.", Required: true},
 		{Key: "password", Label: "Password", Help: "The password of that account.", Secret: true, Required: true},
+		{Key: registerField, Label: "Make the account", Help: "yes: there is no such account yet; it is made at that server, with this password, if the server lets programs do that.", Default: "no", Choices: []string{"no", "yes"}},
 		{Key: "server", Label: "Server", Help: "host or host:port, when it can't be found by the address alone."},
 		{Key: "ca", Label: "CA certificate", Help: "A file in PEM with the authority that signed the server's certificate, when that is your own."},
 		{Key: "tls", Label: "Encryption", Help: "How the connection is encrypted; it always is.", Default: "auto", Choices: []string{"auto", "starttls", "direct"}},
@@ -109,7 +110,7 @@ func (n *Network) Connect(ctx context.Context, l im.Login) (im.Link, error) {
 		return nil, lost(err)
 	}
 	cfg.Log = n.log.With("net", Name, "account", l.User.ID)
-	s, err := stream.Dial(ctx, cfg)
+	s, err := signIn(ctx, l, cfg)
 	if err != nil {
 		return nil, lost(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"nudge/bridge/im"
 	"nudge/cmd/nudge/control"
 	"nudge/store"
 )
@@ -162,6 +163,8 @@ func TestLinkArgs(t *testing.T) {
 		{"link add a xmpp --jid=a@b --password p --data d", "link add a xmpp --data d", "--jid=a@b --password=p"},
 		{"--data=d link add a xmpp --password-stdin --jid a@b --json", "--data=d link add a xmpp --json", "--password-stdin --jid=a@b"},
 		{"--data d link add a xmpp --wait 5s --help", "--data d link add a xmpp --wait 5s --help", ""},
+		{"link add a xmpp --register --jid a@b --wait 5s", "link add a xmpp --wait 5s", "--register --jid=a@b"},
+		{"link add a xmpp --register", "link add a xmpp", "--register"},
 		{"link add", "link add", ""},
 		{"gateway add xmpp --secret-stdin --jid msn.x --wait 1s", "gateway add xmpp --wait 1s", "--secret-stdin --jid=msn.x"},
 		{"gateway set xmpp a b", "gateway set xmpp a b", ""},
@@ -175,12 +178,13 @@ func TestLinkArgs(t *testing.T) {
 			t.Errorf("%s: fields are %q", c.line, got)
 		}
 	}
-	values, err := readLinkArgs([]string{"--token-stdin", "--user=a=b", "--password-stdin"}, newLineReader(strings.NewReader("t1\np1\n")))
-	if err != nil || !reflect.DeepEqual(values, map[string]string{"token": "t1", "user": "a=b", "password": "p1"}) {
+	form := []im.Field{{Key: "register", Choices: []string{"no", "yes"}}, {Key: "user"}}
+	values, err := readLinkArgs([]string{"--token-stdin", "--user=a=b", "--register", "--password-stdin"}, form, newLineReader(strings.NewReader("t1\np1\n")))
+	if err != nil || !reflect.DeepEqual(values, map[string]string{"token": "t1", "user": "a=b", "password": "p1", "register": "yes"}) {
 		t.Fatalf("got %v, %v", values, err)
 	}
 	for _, bad := range [][]string{{"--user"}, {"--user=a", "--user=b"}, {"--password-stdin"}} {
-		if _, err := readLinkArgs(bad, newLineReader(strings.NewReader(""))); err == nil {
+		if _, err := readLinkArgs(bad, form, newLineReader(strings.NewReader(""))); err == nil {
 			t.Errorf("%q was taken", bad)
 		}
 	}

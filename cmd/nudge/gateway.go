@@ -42,7 +42,7 @@ func (gatewayAdd) Help() string {
 }
 
 func (c gatewayAdd) Run(e *env) error {
-	values, err := readLinkArgs(e.linkArgs, e.stdin)
+	values, err := readLinkArgs(e.linkArgs, nil, e.stdin)
 	if err != nil {
 		return err
 	}

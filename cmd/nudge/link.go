@@ -52,7 +52,8 @@ func (linkAdd) Help() string {
 		delete(nets, name)
 	}
 	writeForms(&b, nets)
-	b.WriteString("\nExample:\n\n\tnudge link add alice@hotmail.com matrix --user @alice:example.org --password-stdin < password.txt")
+	b.WriteString("\nExample:\n\n\tnudge link add alice@hotmail.com matrix --user @alice:example.org --password-stdin < password.txt\n" +
+		"\tnudge link add alice@hotmail.com xmpp --jid alice@example.org --register --password-stdin < password.txt")
 	return b.String()
 }
 
@@ -74,7 +75,11 @@ func writeForms(b *strings.Builder, nets map[string]im.Network) {
 }
 
 func (c linkAdd) Run(e *env) error {
-	values, err := readLinkArgs(e.linkArgs, e.stdin)
+	var form []im.Field
+	if nets, _ := networks(slog.New(slog.DiscardHandler), nil); nets[c.Network] != nil {
+		form = nets[c.Network].Fields()
+	}
+	values, err := readLinkArgs(e.linkArgs, form, e.stdin)
 	if err != nil {
 		return err
 	}
@@ -139,7 +144,7 @@ func splitLinkArgs(args []string) (rest, fields []string) {
 			takesValue = !strings.HasSuffix(key, stdinSuffix)
 			fields = append(fields, args[i])
 		}
-		if takesValue && !hasValue && i+1 < len(args) {
+		if takesValue && !hasValue && i+1 < len(args) && (known || !strings.HasPrefix(args[i+1], "--")) {
 			i++
 			if known {
 				rest = append(rest, args[i])
@@ -156,8 +161,9 @@ func splitLinkArgs(args []string) (rest, fields []string) {
 
 const stdinSuffix = "-stdin"
 
-// readLinkArgs makes the form's values of --KEY=VALUE and --KEY-stdin.
-func readLinkArgs(args []string, stdin *lineReader) (map[string]string, error) {
+// readLinkArgs makes the form's values of --KEY=VALUE and --KEY-stdin, and of --KEY where
+// yes is one of the choices.
+func readLinkArgs(args []string, form []im.Field, stdin *lineReader) (map[string]string, error) {
 	values := map[string]string{}
 	for _, a := range args {
 		key, value, hasValue := strings.Cut(strings.TrimPrefix(a, "--"), "=")
@@ -167,6 +173,8 @@ func readLinkArgs(args []string, stdin *lineReader) (map[string]string, error) {
 				return nil, err
 			}
 			key = secret
+		} else if !hasValue && slices.ContainsFunc(form, func(f im.Field) bool { return f.Key == key && slices.Contains(f.Choices, "yes") }) {
+			value = "yes"
 		} else if !hasValue {
 			return nil, usage("--%s needs a value", key)
 		}

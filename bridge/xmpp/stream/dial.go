@@ -118,15 +118,22 @@ func (c *Config) configured() ([]target, error) {
 }
 
 // signIn connects to the first target that answers and negotiates up to the
-// point where the account is logged in. It follows see-other-host twice.
-func (s *Stream) signIn(ctx context.Context) (*wire, error) {
+// point where the account is logged in.
+func (s *Stream) signIn(ctx context.Context) (*wire, error) { return s.reach(ctx, s.negotiate) }
+
+// talk is what is done first on a connection, which has TLS from the start when direct.
+type talk func(ctx context.Context, w *wire, direct bool) error
+
+// reach connects to the first target that answers and does begin there. It follows
+// see-other-host twice.
+func (s *Stream) reach(ctx context.Context, begin talk) (*wire, error) {
 	targets, err := s.cfg.targets(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var first error
 	for i, hops := 0, 0; i < len(targets); i++ {
-		w, err := s.try(ctx, targets[i])
+		w, err := s.try(ctx, targets[i], begin)
 		if err == nil {
 			return w, nil
 		}
@@ -160,10 +167,10 @@ func kindOf(err error) Kind {
 	return Network
 }
 
-// try connects to one target and logs in.
-func (s *Stream) try(ctx context.Context, t target) (*wire, error) {
-	logIn := func(ctx context.Context, w *wire) error { return s.negotiate(ctx, w, t.direct) }
-	return s.connect(ctx, t, logIn, func(err error) error { return explain(t.host, err) })
+// try connects to one target and begins there.
+func (s *Stream) try(ctx context.Context, t target, begin talk) (*wire, error) {
+	here := func(ctx context.Context, w *wire) error { return begin(ctx, w, t.direct) }
+	return s.connect(ctx, t, here, func(err error) error { return explain(t.host, err) })
 }
 
 // connect connects to one target; everything up to the log-in has one deadline.

@@ -12,25 +12,11 @@ import (
 )
 
 // negotiate brings a fresh connection to the point where the account is logged
-// in and the last features are read (RFC 6120 §4.3). There is no way through
-// it without verified TLS.
+// in and the last features are read (RFC 6120 §4.3).
 func (s *Stream) negotiate(ctx context.Context, w *wire, direct bool) error {
-	if direct {
-		if err := s.secure(ctx, w, true); err != nil {
-			return err
-		}
-	}
-	features, err := s.open(w)
+	features, err := s.greet(ctx, w, direct)
 	if err != nil {
 		return err
-	}
-	if !direct {
-		if Child(features, nsTLS, "starttls") == nil {
-			return &Error{Kind: Unsafe, Text: "The chat server offers no encryption, so the password was not sent. Ask the server's owner, or check the address."}
-		}
-		if features, err = s.startTLS(ctx, w); err != nil {
-			return err
-		}
 	}
 	var offered []string
 	if m := Child(features, nsSASL, "mechanisms"); m != nil {
@@ -43,6 +29,24 @@ func (s *Stream) negotiate(ctx context.Context, w *wire, direct bool) error {
 	}
 	w.features, err = s.open(w)
 	return err
+}
+
+// greet opens the stream and returns what the server offers before a log-in. There is
+// no way through it without verified TLS.
+func (s *Stream) greet(ctx context.Context, w *wire, direct bool) (*stanza.Node, error) {
+	if direct {
+		if err := s.secure(ctx, w, true); err != nil {
+			return nil, err
+		}
+	}
+	features, err := s.open(w)
+	switch {
+	case err != nil || direct:
+		return features, err
+	case Child(features, nsTLS, "starttls") == nil:
+		return nil, &Error{Kind: Unsafe, Text: "The chat server offers no encryption, so the password was not sent. Ask the server's owner, or check the address."}
+	}
+	return s.startTLS(ctx, w)
 }
 
 // startTLS switches to TLS. What the server sent behind its go-ahead, still in

@@ -176,7 +176,7 @@ func (k *conn) talk() error {
 	for _, m := range k.s.Mechanisms {
 		mechs += "<mechanism>" + m + "</mechanism>"
 	}
-	if err := k.open("<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>" + mechs + "</mechanisms>"); err != nil {
+	if err := k.open("<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>" + mechs + "</mechanisms>" + k.s.feature()); err != nil {
 		return err
 	}
 	if err := k.auth(); err != nil {
@@ -228,6 +228,10 @@ func sasl(name, data string) string {
 
 func (k *conn) auth() error {
 	n, err := k.next()
+	for err == nil && n.XMLName.Local == "iq" {
+		k.register(n)
+		n, err = k.next()
+	}
 	if err != nil {
 		return err
 	}

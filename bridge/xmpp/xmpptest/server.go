@@ -48,6 +48,7 @@ type Options struct {
 	// Reluctant leaves subscriptions as they are when a component with privileges sets
 	// them, and says yes.
 	Reluctant bool
+	Registration
 }
 
 // Server is one running server.
@@ -130,6 +131,13 @@ func (s *Server) AddUser(name string) {
 	defer s.mu.Unlock()
 	s.accounts[name] = &account{name: name, password: "pw-" + name, roster: map[string]*item{}, blocked: map[string]bool{},
 		sessions: map[string]*session{}, lists: map[string]bool{}}
+}
+
+// RemoveUser makes the server forget somebody.
+func (s *Server) RemoveUser(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.accounts, name)
 }
 
 // Pool trusts the server's CA; CA is its certificate in PEM.

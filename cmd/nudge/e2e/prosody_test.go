@@ -9,7 +9,7 @@ import (
 
 // names are the host names that certificates of the test servers cover.
 func names(domain string) []string {
-	return []string{domain, "muc." + domain, "msn." + domain, "upload." + domain}
+	return []string{domain, "muc." + domain, "msn." + domain, "upload." + domain, "closed." + domain}
 }
 
 func (s *server) prosody() (err error) {
