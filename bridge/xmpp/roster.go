@@ -163,11 +163,14 @@ func (l *link) rosterPush(q *stanza.Node) {
 	}
 }
 
-// blockPush takes a change of the block list that another client made.
+// blockPush takes a change of the block list that another client made. That a block is
+// gone the hub believes only from the user: what the roster says may be older than his
+// own block.
 func (l *link) blockPush(q *stanza.Node) {
 	on := q.XMLName.Local == "block"
 	changed := blockedIn(q)
 	var r im.Roster
+	var events []im.Event
 	l.mu.Lock()
 	if !on && len(changed) == 0 { // everybody
 		for bare, c := range l.contacts {
@@ -178,12 +181,15 @@ func (l *link) blockPush(q *stanza.Node) {
 	}
 	for _, bare := range changed {
 		c := l.contact(bare)
+		if c.blocked && !on {
+			events = append(events, im.ContactEdit{ID: "heard:" + bare, Op: im.Unblock, Who: im.Contact{Person: c.entry(bare).Person}})
+		}
 		c.blocked = on
 		r.Items = append(r.Items, c.entry(bare))
 	}
 	l.mu.Unlock()
 	if len(r.Items) > 0 {
-		l.accept(nil, r)
+		l.accept(nil, append(events, r)...)
 	}
 	if !on {
 		l.lookAgain(changed...)

@@ -244,6 +244,25 @@ var mappingChecks = map[string]func(*roomScene, *testing.T){
 		check(t, sc.client.Remove(t.Context(), msnclient.BL, sc.bobHandle()))
 		check(t, sc.client.Add(t.Context(), msnclient.AL, sc.bobHandle()))
 	},
+	"unblocked elsewhere": func(sc *roomScene, t *testing.T) {
+		other := joinXMPP(t, sc.me)
+		defer func() { other.in.Close(); <-other.proc.done }()
+		ctx, from := waiting(t, 2*patience), sc.client.Log.Len()
+		check(t, sc.client.Remove(ctx, msnclient.AL, sc.bobHandle()))
+		check(t, sc.client.Add(ctx, msnclient.BL, sc.bobHandle()))
+		check(t, eventually(patience, func() error { // the server has it
+			if l := sc.box.linkState(t); l.Waiting > 0 {
+				return fmt.Errorf("the block waits: %+v", l)
+			}
+			return nil
+		}))
+		other.do(t, op{"op": "raw", "xml": sc.fill("<iq type='set' id='u1'><unblock xmlns='urn:xmpp:blocking'><item jid='$BOB'/></unblock></iq>")})
+		check(t, sc.moved(ctx, from, "REM", "BL", sc.bob.me))
+		check(t, sc.moved(ctx, from, "ADD ADC", "AL", sc.bob.me))
+		check(t, sc.bob.Say(ctx, "free to speak again"))
+		_, err := sc.hears(ctx, from, sc.bob.me, "free to speak again")
+		check(t, err)
+	},
 	"text out": func(sc *roomScene, t *testing.T) {
 		mark := sc.bob.Mark()
 		check(t, sc.chat(t).Send(t.Context(), "to be counted"))

@@ -111,6 +111,7 @@ func (s *signInServer) requests() int {
 type linkState struct {
 	State, Text string
 	Stuck       bool
+	Waiting     int
 }
 
 // linkState is the state of the box's one link.
