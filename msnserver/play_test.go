@@ -488,6 +488,9 @@ func (k *echoLink) Handle(ctx context.Context, user im.Addr, ev im.Event) error 
 		if ev.Conv == "ned@echo.test" {
 			out = append(out, im.PresenceChanged{Who: im.Person{Addr: from}, Now: im.Presence{Status: im.Busy, Note: "at <home> & well", Media: "The Artist – A Song"}})
 		}
+		if size, ok := strings.CutPrefix(ev.Text, "wear "); ok {
+			out = append(out, im.PresenceChanged{Who: im.Person{Addr: from}, Now: im.Presence{Status: im.Online, Avatar: size}})
+		}
 	case im.ContactEdit:
 		out = append(out, im.Receipt{ID: ev.ID, State: im.Sent})
 	default:
@@ -503,8 +506,13 @@ func (k *echoLink) Find(_ context.Context, _ im.Addr, handle string) (im.Person,
 	return im.Person{}, im.ErrNotFound
 }
 
-func (k *echoLink) Open(context.Context, im.Addr, string) (io.ReadCloser, im.File, error) {
-	return nil, im.File{}, im.ErrUnsupported
+// Open opens a file of that many bytes.
+func (k *echoLink) Open(_ context.Context, _ im.Addr, ref string) (io.ReadCloser, im.File, error) {
+	n, err := strconv.Atoi(ref)
+	if err != nil {
+		return nil, im.File{}, im.ErrUnsupported
+	}
+	return io.NopCloser(strings.NewReader(strings.Repeat("x", n))), im.File{}, nil
 }
 
 func (k *echoLink) Upload(context.Context, im.Addr, string, im.File, io.Reader) (string, error) {

@@ -359,6 +359,23 @@ func TestBest(t *testing.T) {
 	}
 }
 
+// TestBestPicture: a picture is that of the client that counts, else of the latest
+// that knows of pictures.
+func TestBestPicture(t *testing.T) {
+	res := func(avatar string, prio, at int) seen {
+		return seen{Presence: im.Presence{Status: im.Online, Avatar: avatar}, priority: prio, at: testNow.Add(time.Duration(at))}
+	}
+	for want, in := range map[string]map[string]seen{
+		"":      {"a": res("", 1, 0), "b": res("", 0, 0)},
+		"own":   {"a": res("own", 1, 0), "b": res("other", 0, 1)},
+		"later": {"a": res("", 1, 9), "b": res("early", 0, 1), "c": res("later", -1, 2)},
+	} {
+		if g := best(in); g.Avatar != want {
+			t.Errorf("%q instead of %q", g.Avatar, want)
+		}
+	}
+}
+
 func TestMark(t *testing.T) {
 	var m mark
 	for i := range 100 {

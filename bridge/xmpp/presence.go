@@ -112,5 +112,20 @@ func best(resources map[string]seen) seen {
 			out, found = s, true
 		}
 	}
+	if found && out.Avatar == "" {
+		out.Avatar = newestPicture(resources)
+	}
 	return out
+}
+
+// newestPicture is what the latest of the clients that know of pictures shows: not
+// every one does.
+func newestPicture(resources map[string]seen) (ref string) {
+	var at time.Time
+	for _, s := range resources {
+		if s.Avatar != "" && (ref == "" || s.at.After(at)) {
+			ref, at = s.Avatar, s.at
+		}
+	}
+	return ref
 }
