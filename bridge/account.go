@@ -24,6 +24,7 @@ type account struct {
 	threads  map[im.Addr]*thread
 	ports    map[string]*port    // by network
 	seq      uint64              // of the newest journal entry
+	own      own                 // picture
 	here     bool                // displays count it as signed on
 	waiting  bool                // the journal is being read for a sign-on
 	stale    bool                // and must be read again: there was another one meanwhile

@@ -153,6 +153,7 @@ func (h *Hub) load() error {
 			}
 			a.seq = tx.LastSeq(a.key)
 			h.loadFiles(tx, a.key)
+			a.loadOwn(tx)
 			h.accounts[a.key] = a
 		}
 		h.loadPictures(tx)

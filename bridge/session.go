@@ -32,12 +32,14 @@ type Session struct {
 	sink   im.Sink
 	since  time.Time // signed on
 	now    im.Presence
-	ready  bool   // the first presence was set: the client takes events
-	deaf   bool   // it wants no conversations
-	site   string // what its links to files begin with, "" when it gets none
-	ended  bool
-	hidden map[im.Addr]bool // of the forward list, whom the client has no room for
-	zero   map[im.Addr]bool // whom the client has in group 0 beside others
+
+	promised *im.Picture // what the client shows of itself, as it says
+	ready    bool        // the first presence was set: the client takes events
+	deaf     bool        // it wants no conversations
+	site     string      // what its links to files begin with, "" when it gets none
+	ended    bool
+	hidden   map[im.Addr]bool // of the forward list, whom the client has no room for
+	zero     map[im.Addr]bool // whom the client has in group 0 beside others
 }
 
 // What a client can be told about why a request failed. The notification
@@ -106,7 +108,7 @@ func (s *Session) Person() im.Person {
 }
 
 // SetPresence shows p to everybody who may see the account; note and media stay
-// as SetNote set them. The first time, the sink gets the presence of every
+// as SetNote set them. Picture is what Object stands for, as the client says. The first time, the sink gets the presence of every
 // contact that is there, with Re set to re (ILN, MSNP.md B.10), and then the
 // messages that waited.
 func (s *Session) SetPresence(p im.Presence, re string) {
@@ -118,6 +120,7 @@ func (s *Session) SetPresence(p im.Presence, re string) {
 	}
 	before := s.acct.shown()
 	p.Note, p.Media, p.Playing = s.now.Note, s.now.Media, s.now.Playing
+	s.promised, p.Picture = p.Picture, s.acct.ownPicture(p.Picture)
 	s.now = p
 	h.presenceMoved(s.acct, before)
 	if s.ready {

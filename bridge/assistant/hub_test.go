@@ -41,6 +41,7 @@ func (h *hub) Accept(_ context.Context, b im.Batch, settled func(error)) error {
 
 func (*hub) Mark(im.Addr) ([]byte, error)         { return nil, nil }
 func (*hub) Account(string) (im.Account, bool)    { return im.Account{}, false }
+func (*hub) Picture(im.Addr) []byte               { return nil }
 func (*hub) Unsettled(im.Addr) []im.Unsettled     { return nil }
 func (*hub) Setting(_ im.Addr, key string) string { return "" }
 func (h *hub) KV(u im.Addr) im.KV                 { return space{h, u.ID + " "} }

@@ -71,7 +71,8 @@ type Presence struct {
 	Later  bool   // Offline or Away, but messages are kept for him (DESIGN.md §3)
 	Cut    string // towards a Sink: his network, when that can't be reached now
 
-	// Picture is Avatar as the box keeps it; nil while it has none. Only towards a Sink.
+	// Picture is what the box keeps of it, nil while it has none: towards a Sink of what
+	// Avatar names, out of what the account's client shows (Host.Picture).
 	Picture *Picture
 
 	// What only MSN clients understand, as one of them sent it; networks ignore it.

@@ -152,6 +152,9 @@ type Host interface {
 	// Ask puts a question to the user or owner (page, CLI) and waits.
 	Ask(ctx context.Context, user Addr, q Prompt) (string, error)
 	Setting(user Addr, key string) string
+	// Picture is the PNG that Presence.Picture of the account stands for, nil when there
+	// is none.
+	Picture(user Addr) []byte
 }
 
 // Account is a snapshot of one account of this box.

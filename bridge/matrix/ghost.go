@@ -1,8 +1,10 @@
 package matrix
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha1"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,7 +24,7 @@ type ghost struct {
 	gone      context.CancelFunc // ends its goroutines
 	enrolling chan struct{}      // the turn to tell the homeserver who it is
 	enrolled  bool               // on this connection; of whose turn it is
-	name      string             // that the homeserver knows; of whose turn it is
+	known     identity           // what the homeserver knows; of whose turn it is
 	bare      bool               // it can't have a device; of whose turn it is
 
 	equipped chan struct{}   // closed when it has a device (link.olm)
@@ -36,8 +38,9 @@ const ghostKey = "ghost"
 
 // identity is what the homeserver was told of a ghost.
 type identity struct {
-	User id.UserID `json:"user"`
-	Name string    `json:"name,omitempty"`
+	User    id.UserID `json:"user"`
+	Name    string    `json:"name,omitempty"`
+	Picture []byte    `json:"picture,omitempty"` // its check sum
 }
 
 // noKeys is what a person reads about encrypted conversations.
@@ -146,8 +149,9 @@ func (s *service) newGhost(user im.Addr) (*ghost, error) {
 	}
 	g := &ghost{link: l, bot: s.bot, enrolling: make(chan struct{}, 1), equipped: make(chan struct{})}
 	l.equip = func(ctx context.Context) error { return s.equip(ctx, g) }
+	g.known.User = me
 	if known.User == me {
-		g.name = known.Name
+		g.known = known
 	}
 	l.ctx, g.gone = context.WithCancel(s.ctx)
 	return g, nil
@@ -176,6 +180,7 @@ func (g *ghost) enrol(ctx context.Context, acct im.Account) error {
 		}
 		g.enrolled = true
 		g.show(acct.Now)
+		g.wear(acct.Now.Picture)
 		return nil
 	})
 }
@@ -205,14 +210,46 @@ func (g *ghost) inTurn(ctx context.Context, do func() error) error {
 
 // introduce tells the homeserver the account's name.
 func (g *ghost) introduce(ctx context.Context, name string) error {
-	if name == g.name {
+	if name == g.known.Name {
 		return nil
 	}
 	if err := g.retry(ctx, func() error { return g.cli.SetDisplayName(ctx, name) }); err != nil {
 		return err
 	}
-	g.name = name
-	return g.kv.Update(func(tx im.Tx) error { return putJSON(tx, ghostKey, identity{g.cli.UserID, name}) })
+	g.known.Name = name
+	return g.remember()
+}
+
+// remember writes what the homeserver knows.
+func (g *ghost) remember() error {
+	known := g.known
+	return g.kv.Update(func(tx im.Tx) error { return putJSON(tx, ghostKey, known) })
+}
+
+// wear makes what the account shows the picture of the ghost's profile. One that is
+// not there any more stays: the next client may only not know of pictures.
+func (g *ghost) wear(p *im.Picture) {
+	if p == nil {
+		return
+	}
+	g.soon.ask("picture", func(ctx context.Context) error {
+		return g.inTurn(ctx, func() error {
+			png := g.host.Picture(g.user)
+			sum := sha1.Sum(png)
+			if !g.enrolled || sum != p.SHA1 || bytes.Equal(g.known.Picture, sum[:]) {
+				return nil
+			}
+			uri, err := g.upload(ctx, im.File{Name: "picture.png", Type: "image/png", Size: int64(len(png))}, bytes.NewReader(png))
+			if err != nil {
+				return err
+			}
+			if err := g.cli.SetAvatarURL(ctx, uri); err != nil {
+				return err
+			}
+			g.known.Picture = sum[:]
+			return g.remember()
+		})
+	})
 }
 
 // appear shows what an account does, to those who know it here.
@@ -222,6 +259,7 @@ func (s *service) appear(acct im.Account, now im.Presence) {
 		return
 	}
 	g.show(now)
+	g.wear(now.Picture)
 	g.soon.ask("name", func(ctx context.Context) error { return g.rename(ctx, cmp.Or(acct.Name, acct.ID)) })
 	if now.Status != im.Offline {
 		s.lookSoon()

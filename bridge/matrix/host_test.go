@@ -68,6 +68,7 @@ func (h *testHost) Mark(im.Addr) ([]byte, error) {
 
 func (h *testHost) Account(string) (im.Account, bool)  { return im.Account{}, false }
 func (h *testHost) Accounts() iter.Seq[im.Account]     { return func(func(im.Account) bool) {} }
+func (h *testHost) Picture(im.Addr) []byte             { return nil }
 func (h *testHost) Unsettled(im.Addr) []im.Unsettled   { return h.sends }
 func (h *testHost) KV(im.Addr) im.KV                   { return h }
 func (h *testHost) Setting(_ im.Addr, k string) string { return h.settings[k] }

@@ -133,6 +133,15 @@ func (l *link) Upload(ctx context.Context, _ im.Addr, conv string, f im.File, r 
 	if encrypted, _ := l.mem.secrecy(room); encrypted {
 		return "", &im.Refused{Text: "This conversation is end-to-end encrypted and this box can't send files there yet. Use another Matrix app for them."}
 	}
+	uri, err := l.upload(ctx, f, r)
+	if err != nil {
+		return "", fmt.Errorf("send the file: %w", err)
+	}
+	return uri.String(), nil
+}
+
+// upload streams a file to the homeserver.
+func (l *link) upload(ctx context.Context, f im.File, r io.Reader) (id.ContentURI, error) {
 	var resp mautrix.RespMediaUpload
 	size := f.Size
 	if size <= 0 {
@@ -142,7 +151,7 @@ func (l *link) Upload(ctx context.Context, _ im.Addr, conv string, f im.File, r 
 	if f.Type != "" {
 		headers.Set("Content-Type", f.Type)
 	}
-	_, err = l.cli.MakeFullRequest(ctx, mautrix.FullRequest{
+	_, err := l.cli.MakeFullRequest(ctx, mautrix.FullRequest{
 		Method:        http.MethodPost,
 		URL:           l.cli.BuildURLWithQuery(mautrix.MediaURLPath{"v3", "upload"}, map[string]string{"filename": f.Name}),
 		Headers:       headers,
@@ -152,8 +161,5 @@ func (l *link) Upload(ctx context.Context, _ im.Addr, conv string, f im.File, r 
 		Client:        l.media,
 		MaxAttempts:   1,
 	})
-	if err != nil {
-		return "", fmt.Errorf("send the file: %w", err)
-	}
-	return resp.ContentURI.String(), nil
+	return resp.ContentURI, err
 }

@@ -127,6 +127,9 @@ func (k *component) showTo(r *resident, acct im.Account, bare string) {
 	k.mu.Lock()
 	visible := may && !blocked && available(r.wanted.Status)
 	p := composePresence(r.wanted, r.idle)
+	if picture := r.wanted.Picture; picture != nil {
+		p.Extensions = append(p.Extensions, pictureUpdate(picture))
+	}
 	k.mu.Unlock()
 	if !visible {
 		k.send(hail{r, unavailable, bare})

@@ -102,6 +102,9 @@ func (k *component) asksResident(reply *stanza.IQ, typ string, q *stanza.Node, f
 	case nsVCard:
 		card := element(nsVCard, "vCard")
 		card.Nodes = []stanza.Node{words(nsVCard, "FN", im.OneLine(acct.Name)), words(nsVCard, "NICKNAME", im.OneLine(acct.Name)), words(nsVCard, "JABBERID", r.jid.Bare().String())}
+		if png := k.host.Picture(r.user); acct.Now.Picture != nil && len(png) > 0 {
+			card.Nodes = append(card.Nodes, photo(png))
+		}
 		reply.Any = &card
 		return ""
 	}

@@ -69,6 +69,7 @@ func (d *desk) Account(string) (im.Account, bool) {
 }
 
 func (d *desk) Accounts() iter.Seq[im.Account]                          { return func(func(im.Account) bool) {} }
+func (d *desk) Picture(im.Addr) []byte                                  { return nil }
 func (d *desk) Unsettled(im.Addr) []im.Unsettled                        { return d.open }
 func (d *desk) KV(im.Addr) im.KV                                        { return (*deskKV)(d) }
 func (d *desk) Setting(_ im.Addr, key string) string                    { return d.settings[key] }

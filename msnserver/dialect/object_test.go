@@ -26,3 +26,16 @@ func TestDisplayPicture(t *testing.T) {
 		}
 	}
 }
+
+func TestParsePicture(t *testing.T) {
+	const object = `<msnobj Creator="alice@example.com" Size="7" Type="3" Location="TFR2C.tmp" Friendly="AAA=" SHA1D="EauWsvSkKIGXsFwwiYnlVjjBQGE=" SHA1C="VZV8cyMuRccI5R90D/jw+wdzOgg="/>`
+	if p := ParsePicture(wire.Escape(object)); p == nil || p.Size != 7 || p.SHA1 != sha1.Sum([]byte("PNGDATA")) {
+		t.Errorf("it is read as %+v", p)
+	}
+	for _, arg := range []string{"", "0", "%3Cmsnobj%2F%3E", strings.Replace(object, `"3"`, `"2"`, 1), strings.Replace(object, `"7"`, `"0"`, 1),
+		strings.Replace(object, "EauW", "Eau", 1), strings.Replace(object, "EauW", "", 1), strings.Replace(object, ` SHA1D="`, "", 1)} {
+		if p := ParsePicture(arg); p != nil {
+			t.Errorf("%q is read as %+v", arg, p)
+		}
+	}
+}

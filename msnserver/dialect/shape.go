@@ -184,7 +184,7 @@ func arrived8(d *Dialect, trid string, who im.Person, now im.Presence) wire.Comm
 func arrived9(d *Dialect, trid string, who im.Person, now im.Presence) wire.Command {
 	c := arrived8(d, trid, who, now)
 	object := now.Object
-	if now.Picture != nil {
+	if object == "" && now.Picture != nil && who.Net != "" {
 		object = wire.Escape(displayPicture(d.Handle(who.Addr), *now.Picture))
 	}
 	if object = cmp.Or(object, d.noPicture); object != "" {

@@ -17,7 +17,7 @@ func (s *Session) chg(cmd wire.Command) error {
 		s.Send(wire.InvalidParameter.Reply(cmd.Arg(0)))
 		return nil
 	}
-	now := im.Presence{Status: status, Object: cmd.Arg(3)}
+	now := im.Presence{Status: status, Object: cmd.Arg(3), Picture: dialect.ParsePicture(cmd.Arg(3))}
 	basic, _, _ := strings.Cut(cmd.Arg(2), ":")
 	if caps, err := strconv.ParseUint(basic, 10, 32); err == nil {
 		now.Caps = im.Caps(caps)

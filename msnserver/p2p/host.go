@@ -1,8 +1,9 @@
 // Package p2p is what MSN clients send one another beside words: frames, and in
-// them MSNSLP, with which one asks another for a picture (MSNP.md D.5 to D.7).
+// them MSNSLP, with which one asks another for a picture (MSNP.md D.5 to D.8).
 //
-// A Host plays the contacts of a conversation that have no client of their own:
-// payloads of MSG go in, payloads come out. It has no goroutines, does no I/O and
+// A Host plays the contacts of a conversation that have no client of their own, who
+// give their pictures and ask for the client's: payloads of MSG go in, payloads come
+// out. It has no goroutines, does no I/O and
 // knows no time: whoever has it asks it about one payload after the other.
 //
 // # Pace
@@ -42,6 +43,7 @@ type Host struct {
 	contacts map[string]*contact // by address in lower case
 	turn     *contact            // who sends his picture now
 	waiting  []*contact          // who would like to
+	asking   *asking             // nil while nobody wants to see the client's own
 }
 
 // contact is one who is played.
@@ -91,18 +93,14 @@ func Addressee(payload []byte) string {
 
 // Take answers what the client said to the contact that Addressee names. The caller
 // has made sure that it is one who is played.
-func (h *Host) Take(payload []byte) (out []Message) {
+func (h *Host) Take(payload []byte) []Message {
 	m, _ := wire.ParseMessage(payload)
 	f, ok := parseFrame(m.Body)
 	to := Addressee(payload)
 	if !ok || to == "" {
 		return nil
 	}
-	c := h.contacts[strings.ToLower(to)]
-	if c == nil {
-		c = &contact{address: to, id: h.random() >> 2}
-		h.contacts[strings.ToLower(to)] = c
-	}
+	c := h.contact(to)
 	switch {
 	case f.flags&flagAck != 0:
 		return h.acknowledged(c, f.ack)
@@ -115,10 +113,22 @@ func (h *Host) Take(payload []byte) (out []Message) {
 		if !ok {
 			return nil
 		}
-		out = append(out, Message{c.address, f.acknowledgement(c.nextID()).payload(h.client)})
-		return append(out, h.heard(c, parseSLP(whole))...)
+		return append(h.ack(c, f), h.heard(c, parseSLP(whole))...)
+	case f.session != 0:
+		return h.received(c, f)
 	}
 	return nil
+}
+
+// contact is the one with that address.
+func (h *Host) contact(address string) *contact {
+	key := strings.ToLower(address)
+	c := h.contacts[key]
+	if c == nil {
+		c = &contact{address: address, id: h.random() >> 2}
+		h.contacts[key] = c
+	}
+	return c
 }
 
 // gather puts a message of MSNSLP together. Its parts come in order.
@@ -139,6 +149,7 @@ func (c *contact) gather(f frame) (whole []byte, ok bool) {
 
 // heard acts on a message of MSNSLP.
 func (h *Host) heard(c *contact, m slp) []Message {
+	h.told(c, m)
 	call, kind := m.head.Get("Call-ID"), strings.ToLower(m.head.Get("Content-Type"))
 	switch {
 	case m.is("INVITE") && kind == bodySession:
@@ -202,7 +213,7 @@ func (h *Host) pass() (out []Message) {
 		h.waiting = h.waiting[1:]
 		picture := h.picture(c.address, c.session.sum)
 		if picture == nil { // he shows another one by now
-			out = append(out, h.bye(c)...)
+			out = append(out, h.say(c, h.request("BYE", c, c.session.call, bodyClose, ""))...)
 			c.session = nil
 			continue
 		}
@@ -223,14 +234,22 @@ func (h *Host) over(c *contact) []Message {
 	return h.pass()
 }
 
+// ack says that the logical message that f ends has arrived.
+func (h *Host) ack(c *contact, f frame) []Message {
+	return []Message{{c.address, f.acknowledgement(c.nextID()).payload(h.client)}}
+}
+
 // say makes a message of MSNSLP.
 func (h *Host) say(c *contact, text []byte) []Message { return h.logical(c, frame{}, text) }
 
-// bye ends a session from our side.
-func (h *Host) bye(c *contact) []Message {
+// request makes one of MSNSLP.
+func (h *Host) request(method string, c *contact, call, kind, body string) []byte {
+	return compose(method+" MSNMSGR:"+h.client+" MSNSLP/1.0", h.client, c.address, "MSNSLP/1.0/TLP ;branch="+h.guid(), 0, call, kind, body)
+}
+
+func (h *Host) guid() string {
 	r := h.random
-	via := fmt.Sprintf("MSNSLP/1.0/TLP ;branch={%08X-%04X-%04X-%04X-%08X%04X}", r(), r()>>16, r()>>16, r()>>16, r(), r()>>16)
-	return h.say(c, compose("BYE MSNMSGR:"+h.client+" MSNSLP/1.0", h.client, c.address, via, 0, c.session.call, bodyClose, ""))
+	return fmt.Sprintf("{%08X-%04X-%04X-%04X-%08X%04X}", r(), r()>>16, r()>>16, r()>>16, r(), r()>>16)
 }
 
 // data is what goes through c's session.

@@ -263,9 +263,17 @@ func FuzzHost(f *testing.F) {
 	f.Add(join(signals(bob, 1, invite(bob, sum, 5)), ack, ack, signals(carol, 1, invite(carol, sum, 5)), ack, ack, said(bob, [11]uint32{5, 3, 0, 0, 0, 0x40}, "", 0)))
 	f.Add(join(signals(bob, 1, request("INVITE", bob, "application/x-msnmsgr-transreqbody", "Bridges: TCPv1\r\n\r\n\x00")), ack))
 	f.Add(join(said(bob, [11]uint32{0, 7, 0, 9, 4, 0, 1}, "INVI", 0), said(bob, [11]uint32{0, 7, 4, 9, 5, 0, 1}, "TE \r\n", 0)))
+	const asks = 1234567 // the session in which bob asks for alice's
+	f.Add(join(said(bob, [11]uint32{asks, 2, 0, 4, 4, 0, 1}, "\x00\x00\x00\x00", 1), said(bob, [11]uint32{asks, 3, 0, 3, 2, 0x20, 1}, "xx", 1), said(bob, [11]uint32{asks, 3, 2, 3, 1, 0x20, 1}, "x", 1)))
+	f.Add(join(said(bob, [11]uint32{asks, 3, 0, 9, 2, 0x20, 1}, "xx", 1), signals(bob, 4, answers(call, "603 Decline"))))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h := host(map[string]string{bob: strings.Repeat("x", 2000), carol: "y"})
-		var last Message
+		last := h.Ask(bob, `<msnobj SHA1D="tg0SG0OKOAw0PV7DwgN1ZLgv/vM="/>`, 1, func(data []byte) { // of xxx
+			if string(data) != "xxx" {
+				t.Fatalf("%q is taken", data)
+			}
+		})[0]
+		h.asking.id, h.asking.call = asks, call
 		for part := range bytes.SplitSeq(b, []byte("\x00|\x00")) {
 			if bytes.Equal(part, ack) && last.From != "" {
 				part = got(last)
@@ -281,6 +289,9 @@ func FuzzHost(f *testing.F) {
 				if len(c.part) > maxSLP {
 					t.Fatalf("%d bytes are kept", len(c.part))
 				}
+			}
+			if h.asking != nil && len(h.asking.data) > maxObject {
+				t.Fatalf("%d bytes of a picture are kept", len(h.asking.data))
 			}
 			if len(h.waiting) > len(h.contacts) || h.turn != nil && h.turn.session == nil {
 				t.Fatalf("%d wait, %+v sends", len(h.waiting), h.turn)

@@ -30,10 +30,11 @@ const IdleTime = 15 * time.Minute
 // client in the conversation.
 type Seat struct {
 	*conn.Conn
-	hub  *bridge.Hub
-	seat *bridge.Seat // reader's
-	ear  dialect.Ear  // reader's
-	p2p  *p2p.Host    // reader's; nil until the client speaks to somebody who is played
+	hub   *bridge.Hub
+	seat  *bridge.Seat // reader's
+	ear   dialect.Ear  // reader's
+	p2p   *p2p.Host    // reader's; nil until the client speaks to somebody who is played
+	asked bool         // reader's: for the client's picture
 
 	made  time.Time            // the seat
 	said  atomic.Int64         // when anybody said something last, in ns since then
@@ -194,7 +195,11 @@ func (s *Seat) msg(cmd wire.Command) error {
 		return nil
 	}
 	s.seat.Send(m, done)
-	if !m.Speaks() && s.Dialect().Pictures {
+	switch {
+	case !s.Dialect().Pictures:
+	case m.Speaks():
+		s.askPicture()
+	default:
 		s.play(cmd.Payload)
 	}
 	return nil
@@ -207,10 +212,32 @@ func (s *Seat) play(payload []byte) {
 	if to == "" || !s.seat.Stands(to) {
 		return
 	}
+	s.hear(s.host().Take(payload))
+}
+
+// askPicture lets somebody on a network ask the client, once in a conversation, for
+// what it shows of itself (MSNP.md D.8).
+func (s *Seat) askPicture() {
+	if s.asked {
+		return
+	}
+	object, by, ok := s.seat.Wanted()
+	if s.asked = ok; ok {
+		const app = 1 // of Messenger up to 7.5
+		s.hear(s.host().Ask(by, wire.Unescape(object), app, s.seat.Wear))
+	}
+}
+
+func (s *Seat) host() *p2p.Host {
 	if s.p2p == nil {
 		s.p2p = p2p.New(s.seat.Person().ID, s.seat.Picture)
 	}
-	for _, m := range s.p2p.Take(payload) {
+	return s.p2p
+}
+
+// hear tells the client what others say to its program.
+func (s *Seat) hear(said []p2p.Message) {
+	for _, m := range said {
 		s.seat.Hear(m.From, m.Payload)
 	}
 }

@@ -286,6 +286,9 @@ func (h *host) Ask(ctx context.Context, _ im.Addr, q im.Prompt) (string, error) 
 	return "", fmt.Errorf("imtest: nobody answers %q: %w", q.Text, ctx.Err())
 }
 
+// Picture implements im.Host: the account shows none.
+func (h *host) Picture(im.Addr) []byte { return nil }
+
 // Setting implements im.Host.
 func (h *host) Setting(_ im.Addr, key string) string { return h.box.rig.Settings[key] }
 

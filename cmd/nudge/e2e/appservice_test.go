@@ -27,6 +27,7 @@ func TestAppService(t *testing.T) {
 				{"nudge", (*scene).stepGhostNudges},
 				{"about words", (*scene).stepGhostAbout},
 				{"status", (*scene).stepGhostStatus},
+				{"picture", (*scene).stepPictureOut},
 				{"called by a contact", (*scene).stepCalled},
 				{"offline, and killed", (*scene).stepServiceKilled},
 				{"homeserver restarts", (*scene).stepHomeserverRestarts},

@@ -15,7 +15,7 @@ func TestComponent(t *testing.T) {
 	for _, c := range []struct {
 		kind    string
 		version msnclient.Version
-	}{{"prosody", msnclient.MSNP8}, {"ejabberd", msnclient.MSNP8}, {"prosody", msnclient.MSNP2}, {"prosody", msnclient.MSNP12}} {
+	}{{"prosody", msnclient.MSNP8}, {"ejabberd", msnclient.MSNP9}, {"prosody", msnclient.MSNP2}, {"prosody", msnclient.MSNP12}} {
 		t.Run(c.kind+"/"+c.version.Name, func(t *testing.T) {
 			end2end(t)
 			sc := newComponentScene(t, ownServer(t, c.kind, true), c.version, "")
@@ -27,6 +27,7 @@ func TestComponent(t *testing.T) {
 				{"nudge", (*scene).stepNudge},
 				{"about words", (*scene).stepAboutAtComponent},
 				{"status", (*scene).stepStatus},
+				{"picture", (*scene).stepPictureOut},
 				{"called by a contact", (*scene).stepCalled},
 				{"offline message", (*scene).stepOfflineAtComponent},
 				{"nobody of that name", (*scene).stepNobody},

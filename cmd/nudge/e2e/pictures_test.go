@@ -127,15 +127,87 @@ func (sc *scene) seesPicture(t *testing.T, from int, want color.RGBA) {
 			continue // he has another one by now, which is announced too
 		}
 		check(t, err)
-		img, err := png.Decode(bytes.NewReader(data))
-		check(t, err)
-		if img.Bounds() != image.Rect(0, 0, 96, 96) {
-			t.Fatalf("it has %v points", img.Bounds())
-		}
-		r, g, b, _ := img.At(48, 48).RGBA()
-		if (color.RGBA{uint8(r >> 8), uint8(g >> 8), uint8(b >> 8), 255}) == want {
+		have := portrait(t, data)
+		if have == want {
 			return
 		}
-		t.Logf("the picture is %d %d %d", r>>8, g>>8, b>>8)
+		t.Logf("the picture is %v", have)
+	}
+}
+
+// portrait is the colour of a picture as old clients take it.
+func portrait(t *testing.T, data []byte) color.RGBA {
+	t.Helper()
+	img, err := png.Decode(bytes.NewReader(data))
+	check(t, err)
+	if img.Bounds() != image.Rect(0, 0, 96, 96) {
+		t.Fatalf("it has %v points", img.Bounds())
+	}
+	r, g, b, _ := img.At(48, 48).RGBA()
+	return color.RGBA{uint8(r >> 8), uint8(g >> 8), uint8(b >> 8), 255}
+}
+
+// stepPictureOut: while they talk the box asks the client for its picture, and bob
+// sees it.
+func (sc *scene) stepPictureOut(t *testing.T) {
+	if !sc.version.Picture() {
+		return
+	}
+	green := color.RGBA{0, 200, 0, 255}
+	ctx, mark := waiting(t, 2*patience), sc.bob.Mark()
+	mine := avatar(t, green)
+	sum := sha1.Sum(mine)
+	object := fmt.Sprintf(`<msnobj Creator="%s" Size="%d" Type="3" Location="TFR1.tmp" Friendly="AAA=" SHA1D="%s" SHA1C="AAAAAAAAAAAAAAAAAAAAAAAAAAA="/>`,
+		aliceHandle, len(mine), base64.StdEncoding.EncodeToString(sum[:]))
+	check(t, sc.client.Show(ctx, "NLN", 0x40000000, object))
+	ch, from := sc.chat(t), sc.client.Log.Len()
+	check(t, ch.Send(ctx, "look at me"))
+	check(t, ch.Give(ctx, from, sc.bobHandle(), object, mine))
+	switch bob := sc.bob.(type) {
+	case *xmppPeer:
+		var card string
+		check(t, eventually(2*patience, func() error {
+			e := bob.do(t, op{"op": "ask", "to": sc.me.ID, "type": "get", "xml": "<vCard xmlns='vcard-temp'/>"})
+			_, rest, _ := strings.Cut(e.XML, "<BINVAL>")
+			if card, _, _ = strings.Cut(rest, "</BINVAL>"); card == "" {
+				return fmt.Errorf("%s has no picture: %s", sc.me.ID, e.XML)
+			}
+			return nil
+		}))
+		picture, err := base64.StdEncoding.DecodeString(card)
+		check(t, err)
+		check(t, sc.client.Show(ctx, "BSY", 0x40000000, object)) // slixmpp reports nothing when only the picture changes
+		_, err = bob.find(ctx, mark, func(e peerEvent) bool {
+			return e.Ev == "presence" && e.Frm == sc.me.ID && strings.Contains(e.XML, fmt.Sprintf(">%x</photo>", sha1.Sum(picture)))
+		})
+		check(t, err)
+		check(t, sc.client.Show(ctx, "NLN", 0x40000000, object))
+		if have := portrait(t, picture); have != green {
+			t.Errorf("bob sees %v", have)
+		}
+	case *matrixPeer:
+		token := matrixLogin(t, bob.me)
+		var profile struct {
+			Avatar string `json:"avatar_url"`
+		}
+		check(t, eventually(2*patience, func() error {
+			err := matrixCall(bob.me.server, token, http.MethodGet, "profile/"+url.PathEscape(sc.me.ID), nil, &profile)
+			if err == nil && profile.Avatar == "" {
+				err = fmt.Errorf("%s has no picture", sc.me.ID)
+			}
+			return err
+		}))
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+bob.me.server.Addr()+"/_matrix/client/v1/media/download/"+strings.TrimPrefix(profile.Avatar, "mxc://"), nil)
+		check(t, err)
+		req.Header.Set("Authorization", "Bearer "+token)
+		resp, err := http.DefaultClient.Do(req)
+		check(t, err)
+		defer resp.Body.Close()
+		picture, err := io.ReadAll(resp.Body)
+		check(t, err)
+		if have := portrait(t, picture); have != green {
+			t.Errorf("bob sees %v", have)
+		}
+		check(t, matrixCall(bob.me.server, token, http.MethodPost, "logout", struct{}{}, nil))
 	}
 }

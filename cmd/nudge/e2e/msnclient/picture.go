@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -103,13 +104,7 @@ func (f *fetch) slp(ctx context.Context, method, kind, body string) (id uint32, 
 	me := f.ch.client.cfg.Handle
 	text := fmt.Sprintf("%s MSNMSGR:%s MSNSLP/1.0\r\nTo: <msnmsgr:%s>\r\nFrom: <msnmsgr:%s>\r\nVia: MSNSLP/1.0/TLP ;branch={33517CE4-02FC-4428-B6F4-39927229B722}\r\nCSeq: 0 \r\nCall-ID: %s\r\n"+
 		"Max-Forwards: 0\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", method, f.handle, f.handle, me, f.call, kind, len(body), body)
-	f.next++
-	id = f.next
-	for at := 0; at < len(text) && err == nil; at += p2pMost {
-		part := text[at:min(len(text), at+p2pMost)]
-		err = f.send(ctx, p2p{ID: id, Offset: uint64(at), Total: uint64(len(text)), Length: uint32(len(part)), Ack: 0xabcd}, part)
-	}
-	return id, err
+	return f.whole(ctx, 0, 0, text)
 }
 
 // send sends a frame and waits for the switchboard to have it.
@@ -181,4 +176,55 @@ func (f *fetch) message(ctx context.Context, session, flags uint32) (all []byte,
 	}
 	f.next++
 	return all, app, f.send(ctx, p2p{Session: session, ID: f.next, Total: first.Total, Flags: p2pAck, Ack: first.ID, Unique: first.Ack, AckSize: first.Total}, "")
+}
+
+// Give answers a contact in the conversation who asks, from a position of the log on,
+// for the client's own picture: object, whose data is given.
+func (ch *Chat) Give(ctx context.Context, from int, handle, object string, data []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, ch.client.cfg.Timeout)
+	defer cancel()
+	f := &fetch{ch: ch, handle: handle, from: from, next: 0x2000_0000}
+	invite, _, err := f.message(ctx, 0, 0)
+	if err != nil {
+		return err
+	}
+	h, body := Event{Body: invite}.mime()
+	b, _ := Event{Body: []byte(body)}.mime()
+	asked, err := base64.StdEncoding.DecodeString(b["context"])
+	session, err2 := strconv.ParseUint(b["sessionid"], 10, 32)
+	if err != nil || err2 != nil || string(asked) != object+"\x00" || b["euf-guid"] != "{A4268EEC-FEC5-49E5-95C3-F126696BDBF6}" || !bytes.HasPrefix(invite, []byte("INVITE MSNMSGR:"+ch.client.cfg.Handle+" MSNSLP/1.0\r\n")) {
+		return fmt.Errorf("no question for %s: %q", object, invite)
+	}
+	f.session, f.call = uint32(session), h["call-id"]
+	body = fmt.Sprintf("SessionID: %d\r\n\r\n\x00", session)
+	text := fmt.Sprintf("MSNSLP/1.0 200 OK\r\nTo: <msnmsgr:%s>\r\nFrom: <msnmsgr:%s>\r\nVia: %s\r\nCSeq: 1 \r\nCall-ID: %s\r\nMax-Forwards: 0\r\n"+
+		"Content-Type: application/x-msnmsgr-sessionreqbody\r\nContent-Length: %d\r\n\r\n%s", handle, ch.client.cfg.Handle, h["via"], f.call, len(body), body)
+	for _, m := range []struct {
+		session, flags uint32
+		data           string
+	}{{0, 0, text}, {f.session, 0, "\x00\x00\x00\x00"}, {f.session, p2pObject, string(data)}} {
+		id, err := f.whole(ctx, m.session, m.flags, m.data)
+		if err == nil {
+			err = f.acked(ctx, id)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	bye, _, err := f.message(ctx, 0, 0)
+	if err == nil && !bytes.HasPrefix(bye, []byte("BYE ")) {
+		err = fmt.Errorf("instead of an end came %q", bye)
+	}
+	return err
+}
+
+// whole sends a logical message and returns its id.
+func (f *fetch) whole(ctx context.Context, session, flags uint32, data string) (id uint32, err error) {
+	f.next++
+	id = f.next
+	for at := 0; at < len(data) && err == nil; at += p2pMost {
+		part := data[at:min(len(data), at+p2pMost)]
+		err = f.send(ctx, p2p{Session: session, ID: id, Offset: uint64(at), Total: uint64(len(data)), Length: uint32(len(part)), Flags: flags, Ack: 0xabcd}, part)
+	}
+	return id, err
 }
