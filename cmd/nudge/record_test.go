@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // What a client says is in the transcript; interrupting the command ends it.
@@ -27,7 +28,7 @@ func TestRecordCommand(t *testing.T) {
 	go func() {
 		done <- run(t.Context(), []string{"record", file, "--data", dir, "--for", "2s"}, strings.NewReader(""), io.Discard, io.Discard)
 	}()
-	for len(done) == 0 { // some of these clients come while it records
+	for pace := time.Tick(50 * time.Millisecond); len(done) == 0; <-pace { // some of these clients come while it records
 		asksVersion(t, r.ports["msn"])
 	}
 	text, err := os.ReadFile(file)
