@@ -149,20 +149,21 @@ func scan[T any](tx im.Tx, prefix string, of func(string) *T) error {
 }
 
 // save writes what changed, and returns after it is durable as far as it must
-// not be behind the mark. When only the times of messages changed nothing is
-// written: they ride along with the next change, or with flush.
+// not be behind the mark, also what another goroutine is writing just now. When only
+// the times of messages changed nothing is written: they ride along with the next
+// change, or with flush.
 func (m *memory) save(ctx context.Context, kv im.KV) error {
-	m.mu.Lock()
-	due := slices.Contains(slices.Collect(maps.Values(m.dirty)), true)
-	m.mu.Unlock()
-	if !due {
-		return nil
-	}
-	return m.flush(ctx, kv)
+	return m.write(ctx, kv, func() bool { return slices.Contains(slices.Collect(maps.Values(m.dirty)), true) })
 }
 
 // flush writes all that changed.
 func (m *memory) flush(ctx context.Context, kv im.KV) error {
+	return m.write(ctx, kv, func() bool { return len(m.dirty) > 0 })
+}
+
+// write writes all that changed, if that is due then. What could not be written has
+// still to be.
+func (m *memory) write(ctx context.Context, kv im.KV, due func() bool) error {
 	select {
 	case m.saving <- struct{}{}:
 		defer func() { <-m.saving }()
@@ -170,7 +171,11 @@ func (m *memory) flush(ctx context.Context, kv im.KV) error {
 		return context.Cause(ctx)
 	}
 	m.mu.Lock()
-	values := make(map[string][]byte, len(m.dirty))
+	if !due() {
+		m.mu.Unlock()
+		return nil
+	}
+	values, changed := make(map[string][]byte, len(m.dirty)), maps.Clone(m.dirty)
 	urgent := false
 	for key, now := range m.dirty {
 		b, err := json.Marshal(m.value(key))
@@ -183,9 +188,6 @@ func (m *memory) flush(ctx context.Context, kv im.KV) error {
 	}
 	clear(m.dirty)
 	m.mu.Unlock()
-	if len(values) == 0 {
-		return nil
-	}
 	err := kv.Update(func(tx im.Tx) error {
 		for k, v := range values {
 			if err := tx.Put([]byte(k), v); err != nil {
@@ -198,6 +200,11 @@ func (m *memory) flush(ctx context.Context, kv im.KV) error {
 		err = kv.Sync(ctx)
 	}
 	if err != nil {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		for key, now := range changed {
+			m.dirty[key] = m.dirty[key] || now
+		}
 		return fmt.Errorf("write what is known of Matrix rooms: %w", err)
 	}
 	return nil
