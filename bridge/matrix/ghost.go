@@ -125,7 +125,7 @@ func (s *service) newGhost(user im.Addr) (*ghost, error) {
 	me, kv := ghostOf(user.ID, s.domain), s.host.KV(user)
 	known, err := s.identity(user)
 	if err == nil && known.User != me {
-		err = kv.Update(wipe) // of a link that the account had, or of another homeserver
+		err = kv.Update(func(tx im.Tx) error { return claim(tx, me) })
 	}
 	if err != nil {
 		return nil, err
@@ -155,6 +155,17 @@ func (s *service) newGhost(user im.Addr) (*ghost, error) {
 	}
 	l.ctx, g.gone = context.WithCancel(s.ctx)
 	return g, nil
+}
+
+// claim clears an account's KV of what is of a link that it had, or of another
+// homeserver, and says whose the rest is: no later than that is on disk, and once,
+// also when two make the ghost at a time.
+func claim(tx im.Tx, me id.UserID) error {
+	var known identity
+	if b := tx.Get([]byte(ghostKey)); b != nil && json.Unmarshal(b, &known) == nil && known.User == me {
+		return nil
+	}
+	return errors.Join(wipe(tx), putJSON(tx, ghostKey, identity{User: me}))
 }
 
 // enrol makes the ghost a user of the homeserver, with the account's name, once
