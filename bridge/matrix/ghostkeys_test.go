@@ -193,6 +193,7 @@ func TestGhostPosition(t *testing.T) {
 	bob.hears("plugh")
 	w.h.fail(fault{method: "GET", path: "since=s", times: 2, status: 400, body: `{"errcode":"M_INVALID_PARAM","error":"bad since"}`})
 	w.h.cut() // the poll that is under way
+	bob.cli.Client.CloseIdleConnections()
 	bob.must(bob.mach.CryptoStore.RemoveOutboundGroupSession(t.Context(), bob.room))
 	bob.say("with another key")
 	w.hears("with another key")
