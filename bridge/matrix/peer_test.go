@@ -3,7 +3,9 @@ package matrix
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,6 +42,31 @@ func (e everywhere) FindSharedRooms(context.Context, id.UserID) ([]id.RoomID, er
 	return []id.RoomID{e.room}, nil
 }
 
+// friendStore guards what mautrix's store writes with no more than the right to read:
+// its machine answers requests for keys beside everything else.
+type friendStore struct {
+	*crypto.MemoryStore
+	mu sync.Mutex
+}
+
+func (s *friendStore) PutSignature(ctx context.Context, signed id.UserID, key id.Ed25519, signer id.UserID, by id.Ed25519, signature string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.MemoryStore.PutSignature(ctx, signed, key, signer, by, signature)
+}
+
+func (s *friendStore) GetSignaturesForKeyBy(ctx context.Context, signed id.UserID, key id.Ed25519, signer id.UserID) (map[id.Ed25519]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	signatures, err := s.MemoryStore.GetSignaturesForKeyBy(ctx, signed, key, signer)
+	return maps.Clone(signatures), err
+}
+
+func (s *friendStore) IsKeySignedBy(ctx context.Context, signed id.UserID, key id.Ed25519, signer id.UserID, by id.Ed25519) (bool, error) {
+	signatures, err := s.GetSignaturesForKeyBy(ctx, signed, key, signer)
+	return signatures[by] != "", err
+}
+
 // friend signs a user in on a new device.
 func (w *world) friend(u, password, device string) *friend {
 	w.t.Helper()
@@ -55,7 +82,7 @@ func (w *world) friend(u, password, device string) *friend {
 		w.t.Fatal(err)
 	}
 	f := &friend{w: w, t: w.t, cli: cli, room: id.RoomID(w.room), last: map[id.EventID]*event.Event{}}
-	f.mach = crypto.NewOlmMachine(cli, nil, crypto.NewMemoryStore(nil), everywhere{f.room})
+	f.mach = crypto.NewOlmMachine(cli, nil, &friendStore{MemoryStore: crypto.NewMemoryStore(nil)}, everywhere{f.room})
 	f.must(f.mach.Load(w.t.Context()))
 	f.must(f.mach.ShareKeys(w.t.Context(), 0))
 	f.sync()
