@@ -27,7 +27,7 @@ func TestGhostKeys(t *testing.T) {
 }
 
 // device waits until the account's user on the homeserver has a device with keys,
-// signed by the user's own key, and returns it.
+// signed by the user's own key, and bob knows it, and returns it.
 func (sc *scene) device(t *testing.T) (name string) {
 	t.Helper()
 	bob := sc.bob.(*matrixPeer)
@@ -54,6 +54,7 @@ func (sc *scene) device(t *testing.T) (name string) {
 		return fmt.Errorf("the device is not signed: %v", keys)
 	}))
 	check(t, matrixCall(sc.server, token, "POST", "logout", struct{}{}, nil))
+	bob.do(t, op{"op": "meet", "user": sc.me.ID, "id": name})
 	return name
 }
 

@@ -35,13 +35,13 @@ func BenchmarkHousehold(b *testing.B) {
 				box.AddUser(b, resident(i), msnclient.MSNP8)
 			}
 			box.rest(b) // it makes its certificate first
-			base := box.must(b, "status", "VmRSS")
+			base, first := box.must(b, "status", "VmRSS"), map[string]int64{}
 			for _, kind := range kinds {
 				s := ownServer(b, kind, true)
 				for i, p := range household(b, s) {
 					box.settle(b, resident(i), p)
 					if i == 0 {
-						b.ReportMetric(float64(box.must(b, "status", "VmHWM")-base)/1024, "MB-first-"+kind)
+						first[kind] = box.must(b, "status", "VmHWM") - base
 					}
 				}
 			}
@@ -51,6 +51,9 @@ func BenchmarkHousehold(b *testing.B) {
 				time.Sleep(time.Minute)
 				b.ReportMetric(100*(box.cpu(b)-cpu).Minutes(), "%cpu")
 				b.ReportMetric(float64(box.must(b, "io", "write_bytes")-written), "bytes-written")
+			}
+			for kind, kb := range first { // what the first sync of one account took beyond that
+				b.ReportMetric(float64(kb)/1024, "MB-first-"+kind)
 			}
 			b.ReportMetric(float64(base)/1024, "MB-before")
 			b.ReportMetric(float64(box.must(b, "status", "VmRSS"))/1024, "MB")

@@ -13,7 +13,8 @@ picture room name data [altered] (data in base64; altered: with a wrong hash) |
 invite room user | accept on | send room body [edit] | react room id key |
 redact room id | hold on (keeps back the keys it shares) | typing room on | receipt room id | presence presence
 [status_msg] | rooms | history room [encrypted] | raw method path [body] |
-verify (the account's other device) | agree id
+verify (the account's other device) | agree id | meet user id (a device: it gets the keys
+of what is said from then on)
 """
 import argparse
 import asyncio
@@ -184,6 +185,14 @@ class Peer:
             await asyncio.sleep(0.1)
         raise RuntimeError("the account has no other device")
 
+    async def meet(self, user, device):
+        for _ in range(300):
+            if device in self.c.device_store[user]:
+                return
+            self.c.olm.users_for_key_query.add(user)  # else nio learns of it some time after the server
+            self.check(await self.c.keys_query())
+        raise RuntimeError("no such device")
+
     async def presence(self, e):
         emit("presence", frm=e.user_id, presence=e.presence, status=e.status_msg)
 
@@ -297,6 +306,8 @@ class Peer:
             return {"body": await self.http(q["method"], q["path"], q.get("body"))}
         if op == "verify":
             await self.verify()
+        elif op == "meet":
+            await self.meet(q["user"], q["id"])
         elif op == "agree":
             self.check(await c.confirm_short_auth_string(q["id"]))
         elif op == "presence":  # nio repeats its own idea of presence with every sync
