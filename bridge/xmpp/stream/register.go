@@ -168,10 +168,10 @@ func (f *form) suggest(words string) {
 	}
 }
 
-// page is address when a browser can open it.
+// page is address when a browser can open it, and words can have it in their midst.
 func page(address string) string {
 	u, err := url.Parse(strings.TrimSpace(address))
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || len(address) > 300 {
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || len(address) > 300 || strings.ContainsAny(u.Host, " <>\"'") {
 		return ""
 	}
 	return u.String()
