@@ -56,13 +56,22 @@ func TestGatewaySpeaksForWhoHasNoLink(t *testing.T) {
 			t.Errorf("it was not told that bob left: %+v", p)
 		}
 		host, bob := b.gate.link().host, im.Addr{ID: "bob@hotmail.com"}
-		late := im.Batch{User: bob, Events: []im.Event{says("m2", "zoe@wire.test", "late")}, Mark: []byte("of the gateway")}
+		_, bobSink := b.signOn("Bob@hotmail.com")
+		bobSink.take()
+		late := im.Batch{
+			User:   bob,
+			Events: []im.Event{im.Roster{Full: true, Items: []im.Contact{{Person: wirePerson("yan@wire.test"), Follows: true}}}, says("m2", "zoe@wire.test", "late")},
+			Mark:   []byte("of the gateway"),
+		}
 		if err := host.Accept(t.Context(), late, nil); err != nil {
 			t.Fatal(err)
 		}
 		rest()
 		if mark, err := host.Mark(bob); err != nil || string(mark) == "of the gateway" {
 			t.Errorf("the gateway moved the mark of bob's own link to %q, %v", mark, err)
+		}
+		if got := bobSink.take(); len(of[im.Invitation](got)) != 1 || len(got) != 1 {
+			t.Errorf("of what the gateway still brings only what was said counts: %+v", got)
 		}
 		if err := b.RemoveAccount(t.Context(), "alice@hotmail.com"); err != nil {
 			t.Fatal(err)

@@ -33,12 +33,16 @@ func (p *port) Accept(ctx context.Context, b im.Batch, settled func(error)) erro
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	a := h.accounts[canonical(b.User.ID)]
-	if a != nil && a.port(p.net) != p { // it has a link of its own by now
-		a, b.Mark = nil, nil
+	// Of an account that has a link of its own by now a gateway still brings what
+	// people wrote to it there; who is there and how far it read that link tells.
+	beside := p.user == "" && a != nil && a.port(p.net) != p
+	if beside {
+		b.Mark = nil
 	}
 	var entries []store.Entry
 	for i, ev := range b.Events {
-		if _, message := ev.(im.Message); message && !fresh[i] || a == nil && !p.forAll(ev) {
+		_, message := ev.(im.Message)
+		if message && !fresh[i] || !message && beside || a == nil && !p.forAll(ev) {
 			continue
 		}
 		if e, ok := p.take(a, tidy(ev)); ok {
