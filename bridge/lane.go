@@ -115,8 +115,10 @@ func (p *port) work(key string, l *lane) {
 		p.slots <- struct{}{}
 		ctx, cancel := context.WithTimeout(p.hub.ctx, handleLimit)
 		err := l.link.Handle(ctx, im.Addr{ID: j.user}, j.ev)
-		if m, can := inWords(j.ev); can && errors.Is(err, im.ErrUnsupported) {
-			err = l.link.Handle(ctx, im.Addr{ID: j.user}, m)
+		if errors.Is(err, im.ErrUnsupported) {
+			if m, can := inWords(j.ev); can {
+				err = l.link.Handle(ctx, im.Addr{ID: j.user}, m)
+			}
 		}
 		cancel()
 		<-p.slots
