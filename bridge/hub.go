@@ -78,6 +78,7 @@ type Hub struct {
 	cookies  map[string]*admission
 	files    map[string]*fileLink // by token
 	shelf    map[avatar]shelved   // pictures
+	tidied   time.Time            // when shelf was, because it is full
 	watchers []im.Sink
 	overview im.Overview // as the watchers know it
 	started  time.Time

@@ -96,7 +96,7 @@ func (a *account) wishFor(c *contact) {
 	if s, tried := h.shelf[name]; p == nil || !p.up || tried && (s.Picture != nil || time.Now().Before(s.again)) {
 		return
 	}
-	if len(h.shelf) >= maxPictures {
+	if len(h.shelf) >= maxPictures && time.Since(h.tidied) >= pictureWait {
 		h.tidyPictures()
 	}
 	if len(h.shelf) >= maxPictures {
@@ -177,19 +177,22 @@ func (h *Hub) keepPicture(name avatar, png []byte) {
 		h.shelf[name] = shelved{Picture: p}
 		for _, a := range h.accounts {
 			for _, c := range a.contacts {
-				if c.Net == name.net && c.now.Avatar == name.ref {
-					c.picture = p
-					if c.on(FL) {
-						a.deliverPresence(c, a.sees(c))
-					}
+				if c.Net != name.net || c.now.Avatar != name.ref {
+					continue
+				}
+				c.picture = p
+				if now := a.sees(c); c.on(FL) && isThere(now) {
+					a.deliverPresence(c, now)
 				}
 			}
 		}
 	})
 }
 
-// tidyPictures forgets those that nobody shows. The lock is held.
+// tidyPictures forgets those that nobody shows. It looks at every contact, so it is
+// not for every wish. The lock is held.
 func (h *Hub) tidyPictures() {
+	h.tidied = time.Now()
 	shown, used := map[avatar]bool{}, map[[sha1.Size]byte]bool{}
 	for _, a := range h.accounts {
 		for _, c := range a.contacts {

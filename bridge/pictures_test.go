@@ -93,6 +93,12 @@ func TestPictures(t *testing.T) {
 		equalAll(t, "off-line", b.pictures(k), "a")
 		b.in(wears("b"))
 		equalAll(t, "another", b.pictures(k), "a", "b")
+		b.in(wears("c"), im.PresenceChanged{Who: wirePerson("bob@wire.test")})
+		equalAll(t, "another, of somebody who left", b.pictures(k), "b", "b")
+		b.in(wears("c"))
+		equalAll(t, "back with it", b.pictures(k), "c")
+		b.in(wears("b"))
+		equalAll(t, "and the one before", b.pictures(k), "b")
 		b.in(wears("no-picture"))
 		equalAll(t, "one that is none", b.pictures(k), "b")
 		b.in(wears("a"), wears("b"))
@@ -101,7 +107,7 @@ func TestPictures(t *testing.T) {
 		equalAll(t, "taken away", b.pictures(k), "-")
 		b.in(wears(strings.Repeat("x", maxAvatar+1)))
 		equalAll(t, "with a long name", b.pictures(k), "-")
-		equalAll(t, "fetched", b.wire.opened, "a", "b", "no-picture")
+		equalAll(t, "fetched", b.wire.opened, "a", "b", "c", "no-picture")
 
 		_, ck := b.viewer("carol@hotmail.com")
 		b.pictures(ck)
@@ -119,7 +125,7 @@ func TestPictures(t *testing.T) {
 			}
 		}
 		equalAll(t, "after a restart", b.pictures(k), "b")
-		equalAll(t, "fetched in all", b.wire.opened, "a", "b", "no-picture")
+		equalAll(t, "fetched in all", b.wire.opened, "a", "b", "c", "no-picture")
 	})
 }
 

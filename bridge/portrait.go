@@ -82,6 +82,11 @@ func (s *Seat) Wear(source []byte) {
 		}
 		mine := own{&im.Picture{SHA1: sha1.Sum(png), Size: len(png)}, sha1.Sum(source)}
 		record := binary.BigEndian.AppendUint32(append(mine.source[:], mine.SHA1[:]...), uint32(mine.Size))
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.accounts[a.key] != a {
+			return // removed meanwhile, with all that was kept of it
+		}
 		h.db.Do(store.Soon, func(tx *store.Tx) error {
 			kv := tx.KV(a.key, pictureSpace)
 			if err := kv.Put([]byte(ownKey), record); err != nil {

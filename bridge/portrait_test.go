@@ -1,11 +1,13 @@
 package bridge
 
 import (
+	"context"
 	"crypto/sha1"
 	"testing"
 	"testing/synctest"
 
 	"nudge/bridge/im"
+	"nudge/store"
 )
 
 // wearing shows what a client says that it shows of itself.
@@ -80,6 +82,33 @@ func TestOwnPicture(t *testing.T) {
 		if n := b.stored(); n != 0 {
 			t.Errorf("%d records lie with those of contacts", n)
 		}
+	})
+}
+
+// TestOwnPictureOfNobody: of an account that is removed while its picture is made
+// small nothing is kept.
+func TestOwnPictureOfNobody(t *testing.T) {
+	on(t, func(t *testing.T, b *box) {
+		album(b, "alice@hotmail.com")
+		made := make(chan struct{})
+		b.ShowPictures(func(_ context.Context, source []byte) ([]byte, error) {
+			<-made
+			return source, nil
+		})
+		s, _ := b.viewer("alice@hotmail.com")
+		must(b.Open(must(s.Cookie()), "alice@hotmail.com", &sink{}, func(im.Person) {})).Wear([]byte("me"))
+		synctest.Wait()
+		if err := b.RemoveAccount(t.Context(), "alice@hotmail.com"); err != nil {
+			t.Fatal(err)
+		}
+		close(made)
+		settle()
+		b.db.View(func(tx *store.Tx) error {
+			for k := range tx.KV("alice@hotmail.com", pictureSpace).Scan(nil) {
+				t.Errorf("%q is kept", k)
+			}
+			return nil
+		})
 	})
 }
 

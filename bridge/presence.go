@@ -108,6 +108,10 @@ func (h *Hub) visibilityMoved(a *account, other im.Addr, was bool) {
 	}
 }
 
+// isThere says whether who shows p is worth a word to a client that takes everybody
+// for off-line until it hears otherwise.
+func isThere(p im.Presence) bool { return p.Status != im.Offline || p.Later }
+
 // deliverPresence hands what c shows now to the account's clients.
 func (a *account) deliverPresence(c *contact, now im.Presence) {
 	for _, s := range a.sessions {

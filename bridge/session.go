@@ -192,7 +192,7 @@ func (s *Session) announce(c *contact, re string) {
 	if !c.on(FL) || s.hides(c) {
 		return
 	}
-	if now := s.acct.sees(c); now.Status != im.Offline || now.Later {
+	if now := s.acct.sees(c); isThere(now) {
 		if s.client.Pictures {
 			s.acct.wishFor(c)
 		}
