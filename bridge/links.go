@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -228,8 +229,8 @@ func (h *Hub) Links(handle string) []LinkInfo {
 			all = append(all, p.info(a.rec.Handle))
 		}
 	}
-	slices.SortFunc(all, func(x, y LinkInfo) int {
-		return cmp.Or(cmp.Compare(x.Account, y.Account), cmp.Compare(x.Net, y.Net))
+	sort.Slice(all, func(i, j int) bool {
+		return cmp.Or(cmp.Compare(all[i].Account, all[j].Account), cmp.Compare(all[i].Net, all[j].Net)) < 0
 	})
 	return all
 }

@@ -1,10 +1,10 @@
 package bridge
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
+	"sort"
 
 	"nudge/bridge/im"
 	"nudge/store"
@@ -86,7 +86,7 @@ func (a *account) lists() Lists {
 	for c := range a.sorted() {
 		ls.Contacts = append(ls.Contacts, Contact{Person: a.show(c), Lists: List(c.Lists), Groups: slices.Clone(c.Groups), GUID: c.GUID, Properties: a.propertiesOf(c)})
 	}
-	slices.SortFunc(ls.Groups, func(x, y Group) int { return cmp.Compare(x.ID, y.ID) })
+	sort.Slice(ls.Groups, func(i, j int) bool { return ls.Groups[i].ID < ls.Groups[j].ID })
 	return ls
 }
 

@@ -2,7 +2,7 @@ package bridge
 
 import (
 	"cmp"
-	"slices"
+	"sort"
 	"time"
 
 	"nudge/bridge/im"
@@ -62,6 +62,8 @@ func (h *Hub) Missed(handle string) []Missed {
 	for _, m := range a.missed {
 		all = append(all, *m)
 	}
-	slices.SortFunc(all, func(x, y Missed) int { return cmp.Or(y.Last.Compare(x.Last), cmp.Compare(x.Who.ID, y.Who.ID)) })
+	sort.Slice(all, func(i, j int) bool {
+		return cmp.Or(all[j].Last.Compare(all[i].Last), cmp.Compare(all[i].Who.ID, all[j].Who.ID)) < 0
+	})
 	return all
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sort"
 	"time"
 
 	"nudge/bridge/im"
@@ -214,7 +215,7 @@ func (h *Hub) AccountList() []AccountInfo {
 	if err != nil {
 		h.log.Error("the journal can't be read", "err", err)
 	}
-	slices.SortFunc(all, func(x, y AccountInfo) int { return cmp.Compare(x.Handle, y.Handle) })
+	sort.Slice(all, func(i, j int) bool { return all[i].Handle < all[j].Handle })
 	return all
 }
 
@@ -244,7 +245,7 @@ func (h *Hub) Asked() (all []Asked) {
 			all = append(all, Asked{a.rec.Handle, n})
 		}
 	}
-	slices.SortFunc(all, func(x, y Asked) int { return cmp.Compare(x.Handle, y.Handle) })
+	sort.Slice(all, func(i, j int) bool { return all[i].Handle < all[j].Handle })
 	return all
 }
 

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"net"
 	"net/netip"
-	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -189,8 +189,8 @@ func (t *troubles) list(now time.Time) []Trouble {
 			all = append(all, p.Trouble)
 		}
 	}
-	slices.SortFunc(all, func(a, b Trouble) int {
-		return cmp.Or(b.Last.Compare(a.Last), a.Peer.Compare(b.Peer))
+	sort.Slice(all, func(i, j int) bool {
+		return cmp.Or(all[j].Last.Compare(all[i].Last), all[i].Peer.Compare(all[j].Peer)) < 0
 	})
 	return all
 }

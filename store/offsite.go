@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -85,7 +86,7 @@ func (db *DB) BackupsIn(dir string) (all []BackupFile, err error) {
 			all = append(all, BackupFile{filepath.Join(dir, f.Name()), made})
 		}
 	}
-	slices.SortFunc(all, func(x, y BackupFile) int { return y.Made.Compare(x.Made) })
+	sort.Slice(all, func(i, j int) bool { return all[i].Made.After(all[j].Made) })
 	return all, nil
 }
 

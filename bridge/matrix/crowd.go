@@ -1,12 +1,12 @@
 package matrix
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"net/http"
 	"slices"
+	"sort"
 	"strings"
 
 	"maunium.net/go/mautrix/event"
@@ -191,7 +191,7 @@ func (m *memory) crowds(all bool) (rooms []im.Room) {
 		rooms = append(rooms, room)
 	}
 	clear(m.stirred)
-	slices.SortFunc(rooms, func(a, b im.Room) int { return cmp.Compare(a.Conv, b.Conv) })
+	sort.Slice(rooms, func(i, j int) bool { return rooms[i].Conv < rooms[j].Conv })
 	return rooms
 }
 

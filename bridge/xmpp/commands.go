@@ -2,8 +2,7 @@ package xmpp
 
 import (
 	"crypto/rand"
-	"slices"
-	"strings"
+	"sort"
 
 	"gosrc.io/xmpp/stanza"
 
@@ -81,7 +80,7 @@ func (k *component) here(who stream.JID) (all []im.Person) {
 			all = append(all, acct.Person)
 		}
 	}
-	slices.SortFunc(all, func(a, b im.Person) int { return strings.Compare(a.ID, b.ID) })
+	sort.Slice(all, func(i, j int) bool { return all[i].ID < all[j].ID })
 	return all[:min(len(all), maxHere)]
 }
 

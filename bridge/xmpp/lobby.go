@@ -3,7 +3,7 @@ package xmpp
 import (
 	"context"
 	"log/slog"
-	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -132,7 +132,7 @@ func (r *room) members() (ps []im.Person) {
 			ps = append(ps, r.occupant(nick))
 		}
 	}
-	slices.SortFunc(ps, func(a, b im.Person) int { return strings.Compare(a.ID, b.ID) })
+	sort.Slice(ps, func(i, j int) bool { return ps[i].ID < ps[j].ID })
 	return ps
 }
 

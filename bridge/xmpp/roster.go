@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sort"
 	"strings"
 
 	"gosrc.io/xmpp/stanza"
@@ -95,7 +96,7 @@ func (l *link) fetchRoster() error {
 		}
 	}
 	l.mu.Unlock()
-	slices.SortFunc(r.Items, func(a, b im.Contact) int { return strings.Compare(a.ID, b.ID) })
+	sort.Slice(r.Items, func(i, j int) bool { return r.Items[i].ID < r.Items[j].ID })
 	return l.accept(nil, r)
 }
 

@@ -2,13 +2,13 @@ package main
 
 import (
 	"bufio"
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strings"
 	"syscall"
 
@@ -66,7 +66,7 @@ func choose(all []mounted, home ...uint64) (found []control.Medium) {
 			found = append(found, control.Medium{Path: m.path, Name: filepath.Base(m.path), Share: share})
 		}
 	}
-	slices.SortFunc(found, func(x, y control.Medium) int { return cmp.Compare(x.Path, y.Path) })
+	sort.Slice(found, func(i, j int) bool { return found[i].Path < found[j].Path })
 	return found
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"sort"
 	"time"
 
 	"maunium.net/go/mautrix/crypto"
@@ -108,8 +109,8 @@ func (s *Store) with(key id.SenderKey) ([]held, error) {
 // sort sets the sessions with a device. Lists are never changed in place. mu
 // is held.
 func (s *Store) sort(key id.SenderKey, list []held) {
-	slices.SortFunc(list, func(a, b held) int {
-		return cmp.Or(b.decrypted.Compare(a.decrypted), cmp.Compare(a.ID(), b.ID()))
+	sort.Slice(list, func(i, j int) bool {
+		return cmp.Or(list[j].decrypted.Compare(list[i].decrypted), cmp.Compare(list[i].ID(), list[j].ID())) < 0
 	})
 	s.sessions[key] = list
 }
