@@ -64,7 +64,7 @@ func TestComponentPrivilege(t *testing.T) {
 // newComponentScene makes a box that is the server's component, and bob, who knows
 // the account's address there. via is where the box finds the server, "" for the
 // server itself.
-func newComponentScene(t *testing.T, s *server, v msnclient.Version, via string) *scene {
+func newComponentScene(t testing.TB, s *server, v msnclient.Version, via string) *scene {
 	if via == "" {
 		via = loopback(s.settings.Component)
 	}

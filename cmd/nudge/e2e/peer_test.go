@@ -121,6 +121,12 @@ func (l *lines) read(r io.Reader) {
 	}
 }
 
+// leave ends the peer.
+func (l *lines) leave() {
+	l.in.Close()
+	<-l.proc.done
+}
+
 // len is the position of the next event.
 func (l *lines) len() int {
 	l.mu.Lock()
