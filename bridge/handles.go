@@ -51,9 +51,13 @@ func (a *account) free(handle string) bool {
 // mailShape writes a network identifier as an e-mail address: "@bob:example.org"
 // as bob@example.org, a room by its name and server, somebody in an XMPP room,
 // room@muc.example.org/bob, as bob.room@muc.example.org. Who has his address on
-// another box, carl\40hotmail.com@msn.example.org (XEP-0106), has it here too.
+// another box, carl\40hotmail.com@msn.example.org (XEP-0106) or
+// @msn2_carl=40hotmail.com:example.org, has it here too.
 func (h *Hub) mailShape(addr im.Addr, name string) string {
 	id := addr.ID
+	if handle := h.elsewhere(addr.Net, id); handle != "" {
+		return handle
+	}
 	if len(id) > 1 && strings.ContainsRune("@!#", rune(id[0])) {
 		local, server, ok := strings.Cut(id[1:], ":")
 		server, _, _ = strings.Cut(server, ":") // a port is no part of an e-mail address
@@ -71,22 +75,41 @@ func (h *Hub) mailShape(addr im.Addr, name string) string {
 		if server, nick, ok := strings.Cut(server, "/"); ok {
 			return plainLocal(nick) + "." + plainLocal(local) + "@" + server
 		}
-		if user, domain, ok := strings.Cut(local, `\40`); ok && h.neighbour(addr.Net, server) && validHandle(plainLocal(user)+"@"+domain) {
-			return plainLocal(user) + "@" + domain
-		}
 		return plainLocal(local) + "@" + server
 	}
 	return plainLocal(id) + "@" + addr.Net + ".invalid"
 }
 
-// neighbour tells whether a server is another box that the owner named for the
-// gateway to net. No other may say what its people's addresses are elsewhere: it
-// could say anybody's (DESIGN.md §6).
-func (h *Hub) neighbour(net, server string) bool {
+// spelled is how user names have what is not allowed in them (Matrix, appendices,
+// mapping from other character sets).
+var spelled = strings.NewReplacer("__", "_", "=40", "@", "=3d", "=", "=2f", "/")
+
+// elsewhere is the address that somebody has on another box that the owner named for
+// the gateway to net, "" when it is none. No other may say what its people's addresses
+// are elsewhere: it could say anybody's (DESIGN.md §6).
+func (h *Hub) elsewhere(net, id string) string {
 	p := h.shared[net]
-	return p != nil && slices.ContainsFunc(im.Words(p.rec.Settings[im.Boxes]), func(box string) bool {
-		return strings.EqualFold(box, server)
-	})
+	if p == nil {
+		return ""
+	}
+	for _, box := range im.Words(p.rec.Settings[im.Boxes]) {
+		var handle string
+		if prefix, server, ok := strings.Cut(box, ":"); ok { // msn2_:example.org
+			local, home, _ := strings.Cut(strings.TrimPrefix(id, "@"), ":")
+			rest, begins := strings.CutPrefix(local, strings.ToLower(prefix))
+			if begins && strings.EqualFold(home, server) {
+				handle = spelled.Replace(rest)
+			}
+		} else if local, server, ok := strings.Cut(id, "@"); ok && strings.EqualFold(box, server) {
+			handle = strings.Replace(local, `\40`, "@", 1)
+		}
+		if user, domain, ok := strings.Cut(handle, "@"); ok {
+			if handle = plainLocal(user) + "@" + domain; validHandle(handle) {
+				return handle
+			}
+		}
+	}
+	return ""
 }
 
 // plainLocal keeps what old clients take in front of the @.

@@ -695,7 +695,8 @@ func TestHandles(t *testing.T) {
 		b.user("bob@wire.test")
 		a := b.accounts["alice@hotmail.com"]
 		b.shared["xmpp"] = &port{rec: store.Link{Settings: map[string]string{im.Boxes: "msn2.example.org, msn3.example.org"}}}
-		defer delete(b.shared, "xmpp")
+		b.shared["matrix"] = &port{rec: store.Link{Settings: map[string]string{im.Boxes: "msn2_:example.org;MSN3_:example.org:8448"}}}
+		defer func() { delete(b.shared, "xmpp"); delete(b.shared, "matrix") }()
 		for _, c := range []struct{ net, id, name, want string }{
 			{"wire", "carol@wire.test", "", "carol@wire.test"},
 			{"wire", "bob@wire.test", "", "bob@wire.test.wire"},
@@ -703,6 +704,12 @@ func TestHandles(t *testing.T) {
 			{"matrix", "@dave:example.org:8448", "", "dave@example.org"},
 			{"matrix", "!abc:example.org", "The Pub", "The-Pub@example.org"},
 			{"xmpp", `carl\40hotmail.com@msn2.example.org`, "", "carl@hotmail.com"},
+			{"matrix", "@msn2_carl=40hotmail.com:example.org", "", "carl@hotmail.com"},
+			{"matrix", "@msn3_big__carl=40hotmail.com:example.org:8448", "", "big_carl@hotmail.com"},
+			{"matrix", "@msn3_carl=40hotmail.com:example.org", "", "msn3_carl=40hotmail.com@example.org"},
+			{"matrix", "@msn_carl=40hotmail.com:example.org", "", "msn_carl=40hotmail.com@example.org"},
+			{"matrix", "@msn2_nudge:example.org", "", "msn2_nudge@example.org"},
+			{"matrix", "@msn2_a=40b=40c:example.org", "", "msn2_a=40b=40c@example.org"},
 			{"xmpp", `dora\40hotmail.com@liar.example.org`, "", "dora-40hotmail.com@liar.example.org"},
 		} {
 			if got := a.handleFor(im.Addr{Net: c.net, ID: c.id}, c.name); got != c.want {

@@ -209,6 +209,7 @@ func (p *port) takeMessage(a *account, m im.Message) (store.Entry, bool) {
 	}
 	e := a.parcel(with, name, m)
 	a.contacts.of(with).listen(m)
+	a.passOn(a.contacts.of(with), m)
 	return e, true
 }
 

@@ -173,6 +173,10 @@ type Message struct {
 	Quiet bool
 	Aside bool `json:",omitempty"`
 
+	// Passed: these are the words of somebody else, named in them, which a box repeats to
+	// those in a conversation who do not hear him. No box repeats them again.
+	Passed bool `json:",omitempty"`
+
 	// Offer names what Raw offers ("the file a.jpg") in a way that only MSN clients
 	// can take up: whoever makes it waits for an answer. Networks ignore it.
 	Offer string

@@ -83,7 +83,7 @@ func (s *service) nameOf(ctx context.Context, g *ghost, u id.UserID) {
 }
 
 func (s *service) welcomes(who id.UserID) bool {
-	return welcome(who, s.domain, s.host.Setting(im.Addr{}, "accept_from"), s.host.Setting(im.Addr{}, "accept_list"))
+	return s.neighbour(who) || welcome(who, s.domain, s.host.Setting(im.Addr{}, "accept_from"), s.host.Setting(im.Addr{}, "accept_list"))
 }
 
 // joined takes in that the ghost is in a room. Homeservers tell of a room only

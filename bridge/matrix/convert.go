@@ -38,6 +38,7 @@ const (
 type extra struct {
 	Nudge  bool   `json:"appliance.nudge,omitempty"`
 	Origin string `json:"appliance.origin,omitempty"` // box + "/" + the message's id there
+	Passed bool   `json:"appliance.passed,omitempty"` // im.Message.Passed
 }
 
 // convert is what a timeline event means as a message. Not ok: it has nothing
@@ -90,7 +91,8 @@ func convertMessage(e *evt, msg *im.Message) bool {
 		msg.Kind, msg.Text = im.Notice, textUnknown
 		return true
 	}
-	if x, _ := decode[extra](e.Content); x.Nudge {
+	x, _ := decode[extra](e.Content)
+	if msg.Passed = x.Passed; x.Nudge {
 		msg.Kind = im.Nudge
 		return true
 	}

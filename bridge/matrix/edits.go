@@ -72,7 +72,8 @@ func (l *link) carry(ctx context.Context, ed im.ContactEdit, addr string) error 
 
 // add puts a contact on the list. Who has invited the account is joined;
 // otherwise the room is made with the first message, so that nobody gets an
-// empty one.
+// empty one. Only on another box nobody sees rooms: he is asked at once, as an
+// account of this box is, and each sees what the other shows.
 func (l *link) add(ctx context.Context, ed im.ContactEdit, addr string) error {
 	rooms, direct := l.mem.invitations(addr)
 	if len(rooms) == 0 && ed.Op == im.Add && direct && !l.mem.follows(addr) {
@@ -97,6 +98,11 @@ func (l *link) add(ctx context.Context, ed im.ContactEdit, addr string) error {
 			continue
 		}
 		if err := l.joinDirect(ctx, r, id.UserID(addr)); err != nil {
+			return err
+		}
+	}
+	if len(rooms) == 0 && ed.Op == im.Add && l.near != nil && l.near(id.UserID(addr)) && l.mem.place(addr) == "" {
+		if _, err := l.openDirect(ctx, id.UserID(addr)); err != nil {
 			return err
 		}
 	}

@@ -36,6 +36,7 @@ func (g *Gateway) Fields() []im.Field {
 	return []im.Field{
 		{Key: "homeserver", Label: "Homeserver", Help: "URL at which the box reaches the homeserver, such as http://localhost:8008", Required: true},
 		{Key: "domain", Label: "Server name", Help: "the homeserver's name, as in @somebody:example.org", Required: true},
+		{Key: "prefix", Label: "User names begin with", Help: "each box of the same homeserver needs another one, such as msn2_", Default: defaultPrefix},
 		{Key: "listen", Label: "Listen on", Help: "address and port where the box waits for the homeserver; it is not encrypted: this machine, or a network you trust", Default: defaultListen},
 		{Key: "url", Label: "URL of the box", Help: "at which the homeserver reaches that port, when it is not http://ADDRESS:PORT"},
 		{Key: "as-token", Label: "Token of the box", Help: "made with the registration file", Secret: true, Required: true},
@@ -58,6 +59,7 @@ func (g *Gateway) Settings() []im.Field {
 		{Key: "accept_from", Label: "Who may write and ask", Help: "besides the contacts of an account: nobody, people of the same homeserver, those on accept_list, or anyone",
 			Default: fromHomeserver, Choices: []string{fromContacts, fromHomeserver, fromList, fromAnyone}},
 		{Key: "accept_list", Label: "Accepted people and servers", Help: "addresses and servers, with blanks or commas between them, for accept_from list"},
+		{Key: im.Boxes, Label: "Other boxes", Help: "What the user names on other boxes begin with, and their homeserver, such as msn2_:example.org, with blanks or commas between them. Their people are found by the address that they have there, and may write and ask."},
 	}, slices.DeleteFunc(g.net.Settings(), func(f im.Field) bool { return f.Key == im.Absence })...)
 }
 
@@ -94,7 +96,11 @@ func (g *Gateway) Connect(ctx context.Context, l im.Login) (im.Link, error) {
 func (g *Gateway) newService(ctx context.Context, l im.Login) (*service, error) {
 	f := l.Fields
 	domain := strings.ToLower(strings.TrimSpace(f["domain"]))
-	if _, ok := userID("@"+botName+":"+domain, ""); !ok {
+	home, err := newRealm(f["prefix"], domain)
+	if err != nil {
+		return nil, &im.Lost{Class: im.Forbidden, Text: fmt.Sprintf("Correct --prefix: %v.", err)}
+	}
+	if _, ok := userID(string(home.bot()), ""); !ok {
 		return nil, &im.Lost{Class: im.Forbidden, Text: fmt.Sprintf("%q is not the name of a homeserver. Give what stands behind the colon in its users' names, such as example.org.", f["domain"])}
 	}
 	tr, err := g.net.transportFor(f["ca"])
@@ -103,13 +109,13 @@ func (g *Gateway) newService(ctx context.Context, l im.Login) (*service, error) 
 	}
 	base, doubt := discover(ctx, &http.Client{Transport: tr}, f["homeserver"], "", "")
 	s := &service{
-		net: g.net, log: g.net.log.With("net", Name, "service", domain), host: l.Host, http: tr, domain: domain,
+		net: g.net, log: g.net.log.With("net", Name, "service", domain), host: l.Host, http: tr, realm: home,
 		base: base, token: f["as-token"], hsToken: f["hs-token"],
 		url:    cmp.Or(f["url"], "http://"+cmp.Or(f["listen"], defaultListen)),
 		ghosts: map[string]*ghost{}, taking: make(chan struct{}, 1), look: make(chan struct{}, 1), places: make(chan struct{}, polls), done: make(chan struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
-	bot, err := s.client(id.NewUserID(botName, domain))
+	bot, err := s.client(home.bot())
 	if err != nil {
 		return nil, &im.Lost{Class: im.Credentials, Text: fmt.Sprintf("%q is not a homeserver. Give a URL such as http://localhost:8008.", f["homeserver"])}
 	}

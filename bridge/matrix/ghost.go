@@ -54,7 +54,7 @@ func (s *service) load(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if known.User != ghostOf(acct.ID, s.domain) {
+		if known.User != s.userOf(acct.ID) {
 			continue
 		}
 		g, err := s.ghost(acct)
@@ -122,7 +122,7 @@ func (s *service) ghost(acct im.Account) (*ghost, error) {
 }
 
 func (s *service) newGhost(user im.Addr) (*ghost, error) {
-	me, kv := ghostOf(user.ID, s.domain), s.host.KV(user)
+	me, kv := s.userOf(user.ID), s.host.KV(user)
 	known, err := s.identity(user)
 	if err == nil && known.User != me {
 		err = kv.Update(func(tx im.Tx) error { return claim(tx, me) })
@@ -141,7 +141,7 @@ func (s *service) newGhost(user im.Addr) (*ghost, error) {
 	}
 	l := &link{
 		net: s.net, log: s.log.With("account", user.ID), user: user, host: s.host, kv: kv,
-		http: s.http, cli: cli, media: &http.Client{Transport: s.http}, box: s.box, plain: noKeys, ghost: true,
+		http: s.http, cli: cli, media: &http.Client{Transport: s.http}, box: s.box, plain: noKeys, ghost: true, near: s.neighbour,
 		mem: mem, track: newTracker(), soon: newAnnouncer(),
 		out: make(chan delivery, 16), changed: make(chan struct{}, 1),
 		errands: make(chan func(context.Context) error, 64), account: make(chan struct{}, 1),
@@ -301,7 +301,7 @@ func (s *service) moveOut(ctx context.Context, user im.Addr) error {
 			s.log.Info("a device could not be signed out", "account", user.ID, "err", words(err))
 		}
 	}
-	cli, err := s.client(ghostOf(user.ID, s.domain))
+	cli, err := s.client(s.userOf(user.ID))
 	if err != nil {
 		return err
 	}

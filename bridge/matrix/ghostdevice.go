@@ -201,7 +201,7 @@ func declined(err error) bool {
 
 // lent is a client for a device that the service's token speaks for.
 func (s *service) lent(user im.Addr, device id.DeviceID) (*mautrix.Client, error) {
-	cli, err := s.client(ghostOf(user.ID, s.domain))
+	cli, err := s.client(s.userOf(user.ID))
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ import (
 func newSecretHall(t *testing.T) (*hall, *world) {
 	w := newHall(t)
 	w.h.encrypt()
-	return w, &world{homeserver: w.h, t: t, alice: string(ghostOf(aliceHandle, testDomain)), bob: string(w.bob), host: w.host.testHost}
+	return w, &world{homeserver: w.h, t: t, alice: string(testRealm.userOf(aliceHandle)), bob: string(w.bob), host: w.host.testHost}
 }
 
 // whisper makes the direct room of bob and alice an encrypted one, with bob's app in

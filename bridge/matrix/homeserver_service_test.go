@@ -60,6 +60,8 @@ func (h *homeserver) withService(t testing.TB) *hsService {
 	return s
 }
 
+var testRealm = realm{defaultPrefix, testDomain}
+
 // gateway is a network whose links listen where the homeserver looks for them.
 func (s *hsService) gateway() *Gateway {
 	g := &Gateway{net: testNetwork()}
@@ -88,7 +90,7 @@ func (s *hsService) form() map[string]string {
 func (s *hsService) speaks(r *http.Request) (me id.UserID, device string) {
 	u := id.UserID(r.URL.Query().Get("user_id"))
 	if u == "" {
-		u = id.NewUserID(botName, testDomain)
+		u = testRealm.bot()
 		s.registered[u] = true
 	}
 	if s.h.users[u] == nil {
@@ -129,7 +131,7 @@ func (s *hsService) forget(u id.UserID, device string) {
 func (s *hsService) devices(handle string) []string {
 	s.h.mu.Lock()
 	defer s.h.mu.Unlock()
-	return slices.Sorted(maps.Keys(s.h.of(ghostOf(handle, testDomain)).devices))
+	return slices.Sorted(maps.Keys(s.h.of(testRealm.userOf(handle)).devices))
 }
 
 // known makes somebody who can be invited though nobody has registered him.
@@ -193,7 +195,7 @@ func (s *hsService) answer(w http.ResponseWriter, r *http.Request, me id.UserID,
 // due is what is to be pushed next, at most a few events, and where that ends. The
 // lock is held.
 func (s *hsService) due() (events []json.RawMessage, until int) {
-	ours := func(u id.UserID) bool { _, ok := handleOf(u, testDomain); return ok }
+	ours := func(u id.UserID) bool { _, ok := testRealm.handleOf(u); return ok }
 	until = s.pushed
 	for until < s.h.pos && len(events) < 5 {
 		until++
@@ -286,7 +288,7 @@ func putTransaction(c *http.Client, addr, name, token string, body []byte) int {
 
 // befriend makes a direct room of a person and an account's ghost, both in it.
 func (s *hsService) befriend(handle string, with id.UserID) id.RoomID {
-	ghost := ghostOf(handle, testDomain)
+	ghost := testRealm.userOf(handle)
 	s.h.mu.Lock()
 	s.registered[ghost] = true
 	if s.h.users[ghost] == nil {
@@ -300,7 +302,7 @@ func (s *hsService) befriend(handle string, with id.UserID) id.RoomID {
 
 // asks lets somebody invite an account.
 func (s *hsService) asks(who id.UserID, handle string) id.RoomID {
-	ghost := ghostOf(handle, testDomain)
+	ghost := testRealm.userOf(handle)
 	s.h.mu.Lock()
 	if s.h.users[ghost] == nil {
 		s.known(ghost)
@@ -313,7 +315,7 @@ func (s *hsService) asks(who id.UserID, handle string) id.RoomID {
 func (s *hsService) spoken(handle string) []string {
 	s.h.mu.Lock()
 	defer s.h.mu.Unlock()
-	return s.h.texts(ghostOf(handle, testDomain))
+	return s.h.texts(testRealm.userOf(handle))
 }
 
 // answered waits until the box has everything.

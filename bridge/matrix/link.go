@@ -14,6 +14,7 @@ import (
 
 	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/id"
 
 	"nudge/bridge/im"
 	"nudge/bridge/matrix/olm"
@@ -38,6 +39,7 @@ type link struct {
 	form     map[string]string           // the log-in form
 	ghost    bool                        // of an application service: no /sync, and no account data worth keeping
 	equip    func(context.Context) error // makes a ghost's keys, if it can have any
+	near     func(id.UserID) bool        // of a ghost: whether somebody is on another box
 
 	mem   *memory
 	track *tracker

@@ -99,7 +99,7 @@ func (s *service) transaction(w http.ResponseWriter, r *http.Request, name strin
 // asked tells whether there is such a user: the account of that name, who becomes
 // one with the question.
 func (s *service) asked(w http.ResponseWriter, r *http.Request, u id.UserID) {
-	handle, ok := handleOf(u, s.domain)
+	handle, ok := s.handleOf(u)
 	acct, known := s.host.Account(handle)
 	if !ok || !known {
 		deny(w, http.StatusNotFound, "M_NOT_FOUND", "nobody has that address")

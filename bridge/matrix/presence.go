@@ -40,6 +40,7 @@ var stateNotes = []struct {
 	text   string
 }{
 	{im.Busy, "Busy"},
+	{im.Idle, "Idle"},
 	{im.BeRightBack, "Be right back"},
 	{im.Phone, "On the phone"},
 	{im.Lunch, "Out to lunch"},

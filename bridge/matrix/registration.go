@@ -9,19 +9,11 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-
-	"maunium.net/go/mautrix/id"
 )
 
-// serviceID is the id of the application service in its registration.
-const serviceID = "nudge"
-
-// ghostPrefix begins the user names of accounts on the homeserver; botName is the
-// name of the service's own user, which no account can have: handles have an @.
-const (
-	ghostPrefix = "msn_"
-	botName     = ghostPrefix + "nudge"
-)
+// serviceName is the id of the application service in its registration, and what the
+// name of its own user ends in. No account can have that: handles have an @.
+const serviceName = "nudge"
 
 // defaultListen is where the homeserver finds the box when both are one machine.
 const defaultListen = "127.0.0.1:29331"
@@ -34,6 +26,10 @@ func Register(values map[string]string, old []byte) ([]byte, error) {
 	if values["domain"] == "" {
 		return nil, fmt.Errorf("the name of the homeserver is missing: --domain example.org")
 	}
+	home, err := newRealm(values["prefix"], values["domain"])
+	if err != nil {
+		return nil, err
+	}
 	known := fileTokens(old)
 	for _, key := range []string{"as-token", "hs-token"} {
 		values[key] = cmp.Or(values[key], known[key], rand.Text()+rand.Text())
@@ -44,13 +40,13 @@ func Register(values map[string]string, old []byte) ([]byte, error) {
 		quoted, _ := json.Marshal(value) // a string, and JSON strings are YAML
 		fmt.Fprintf(&b, "%s: %s\n", key, quoted)
 	}
-	line("id", serviceID)
+	line("id", home.service())
 	line("url", cmp.Or(values["url"], "http://"+cmp.Or(values["listen"], defaultListen)))
 	line("as_token", values["as-token"])
 	line("hs_token", values["hs-token"])
-	line("sender_localpart", botName)
+	line("sender_localpart", home.bot().Localpart())
 	b.WriteString("rate_limited: false\nnamespaces:\n  users:\n    - exclusive: true\n")
-	line("      regex", "^@"+ghostPrefix+".*:"+regexp.QuoteMeta(values["domain"])+"$")
+	line("      regex", "^@"+home.prefix+".*:"+regexp.QuoteMeta(values["domain"])+"$")
 	b.WriteString("  aliases: []\n  rooms: []\nreceive_ephemeral: true\nde.sorunome.msc2409.push_ephemeral: true\n" +
 		"io.element.msc4190: true\norg.matrix.msc3202: true\n")
 	return b.Bytes(), nil
@@ -67,20 +63,4 @@ func fileTokens(registration []byte) map[string]string {
 		}
 	}
 	return tokens
-}
-
-// ghostOf is the user that an account is on a homeserver (appendices, mapping from
-// other character sets).
-func ghostOf(handle, domain string) id.UserID {
-	return id.NewUserID(ghostPrefix+id.EncodeUserLocalpart(handle), domain)
-}
-
-// handleOf is the way back. Not ok: it is nobody's.
-func handleOf(u id.UserID, domain string) (handle string, ok bool) {
-	local, ours := strings.CutPrefix(u.Localpart(), ghostPrefix)
-	if !ours || u.Homeserver() != domain {
-		return "", false
-	}
-	handle, err := id.DecodeUserLocalpart(local)
-	return handle, err == nil && strings.Contains(handle, "@")
 }

@@ -141,6 +141,15 @@ func (l *link) roomFor(ctx context.Context, m im.Message, to id.EventID) (id.Roo
 	if rooms, _ := l.mem.invitations(string(u)); len(rooms) > 0 {
 		return rooms[0], l.joinDirect(ctx, rooms[0], u)
 	}
+	r, err := l.openDirect(ctx, u)
+	if r == "" {
+		err = l.notSent(ctx, m.ID, "", err)
+	}
+	return r, err
+}
+
+// openDirect makes a direct room and asks u in. No room: it was not made.
+func (l *link) openDirect(ctx context.Context, u id.UserID) (id.RoomID, error) {
 	var resp *mautrix.RespCreateRoom
 	err := l.retry(ctx, func() (err error) {
 		resp, err = l.cli.CreateRoom(ctx, &mautrix.ReqCreateRoom{
@@ -149,7 +158,7 @@ func (l *link) roomFor(ctx context.Context, m im.Message, to id.EventID) (id.Roo
 		return err
 	})
 	if err != nil {
-		return "", l.notSent(ctx, m.ID, "", err)
+		return "", err
 	}
 	return resp.RoomID, l.nowDirect(ctx, resp.RoomID, u)
 }

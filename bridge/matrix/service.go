@@ -16,7 +16,6 @@ import (
 
 	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/event"
-	"maunium.net/go/mautrix/id"
 
 	"nudge/bridge/im"
 )
@@ -45,7 +44,7 @@ type service struct {
 	http    *http.Transport
 	base    string // URL of the homeserver
 	url     string // of the box, for the homeserver
-	domain  string
+	realm          // of this box
 	box     string
 	token   string // the box's, for the homeserver
 	hsToken string // the homeserver's, for the box
@@ -149,7 +148,7 @@ func (s *service) state(ctx context.Context) im.LinkState {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	_, err := s.bot.cli.MakeFullRequest(ctx, mautrix.FullRequest{
-		Method: http.MethodPost, URL: s.bot.cli.BuildClientURL("v1", "appservice", serviceID, "ping"),
+		Method: http.MethodPost, URL: s.bot.cli.BuildClientURL("v1", "appservice", s.service(), "ping"),
 		RequestJSON: struct{}{}, MaxAttempts: 1,
 	})
 	if st := status(err); st == http.StatusBadGateway || st == http.StatusGatewayTimeout {
@@ -238,18 +237,21 @@ func (s *service) Handle(ctx context.Context, user im.Addr, ev im.Event) error {
 	return g.Handle(ctx, user, ev)
 }
 
-// ours tells whether a user belongs to the service.
-func (s *service) ours(u id.UserID) bool {
-	return u.Homeserver() == s.domain && strings.HasPrefix(u.Localpart(), ghostPrefix)
-}
-
-// Find asks the homeserver who a handle is (im.Link). Accounts of this box are
-// found without.
+// Find asks the other boxes who has the address there, and then the homeserver who is
+// meant (im.Link). Accounts of this box are found without.
 func (s *service) Find(ctx context.Context, user im.Addr, handle string) (im.Person, error) {
+	there, unsure := s.findInBoxes(ctx, user, handle)
+	if unsure == nil {
+		return there, nil
+	}
 	if u, ok := userID(handle, s.domain); ok && s.ours(u) {
 		return im.Person{}, im.ErrNotFound
 	}
-	return s.bot.Find(ctx, user, handle)
+	p, err := s.bot.Find(ctx, user, handle)
+	if errors.Is(err, im.ErrNotFound) {
+		err = unsure
+	}
+	return p, err
 }
 
 // Open streams a file from the homeserver (im.Link).

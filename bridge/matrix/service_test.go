@@ -174,7 +174,7 @@ func TestGhostIsMadeWhenItIsNeeded(t *testing.T) {
 	w.h.say(r, w.bob, "good")
 	await(w.host.testHost, "answer", func(m im.Message) bool { return m.Text == "good" })
 	w.h.mu.Lock()
-	name := w.names[ghostOf(aliceHandle, testDomain)]
+	name := w.names[testRealm.userOf(aliceHandle)]
 	w.h.mu.Unlock()
 	if name != "Alice <A>" {
 		t.Errorf("the ghost is called %q", name)
@@ -323,7 +323,7 @@ func (w *hall) leaves(r id.RoomID) {
 	for {
 		w.h.mu.Lock()
 		bell := w.h.bell
-		m, _ := w.h.rooms[r].membership(ghostOf(aliceHandle, testDomain))
+		m, _ := w.h.rooms[r].membership(testRealm.userOf(aliceHandle))
 		w.h.mu.Unlock()
 		if m == "leave" {
 			return
@@ -410,7 +410,7 @@ func TestUsersAreAskedFor(t *testing.T) {
 	w := newHall(t)
 	w.connect()
 	for u, want := range map[id.UserID]int{
-		ghostOf(aliceHandle, testDomain): 200, ghostOf("nobody@hotmail.com", testDomain): 404, "@msn_nudge:hs.test": 404,
+		testRealm.userOf(aliceHandle): 200, testRealm.userOf("nobody@hotmail.com"): 404, "@msn_nudge:hs.test": 404,
 		"@msn_=zz:hs.test": 404, "@bob:hs.test": 404, "@msn_alice=40hotmail.com:other.test": 404,
 	} {
 		req, _ := http.NewRequestWithContext(context.Background(), "GET", "http://"+w.addr+"/_matrix/app/v1/users/"+string(u), nil)
@@ -424,7 +424,7 @@ func TestUsersAreAskedFor(t *testing.T) {
 			t.Errorf("%s: %d, want %d", u, resp.StatusCode, want)
 		}
 	}
-	if !w.registered[ghostOf(aliceHandle, testDomain)] {
+	if !w.registered[testRealm.userOf(aliceHandle)] {
 		t.Error("who was asked for is not there")
 	}
 }
@@ -474,7 +474,7 @@ func FuzzTransaction(f *testing.F) {
 // enters is alice's ghost joining a room.
 func enters(room string) string {
 	return fmt.Sprintf(`{"type":"m.room.member","room_id":%q,"sender":%[2]q,"state_key":%[2]q,"event_id":"$%[1]s","content":{"membership":"join"}}`,
-		room, ghostOf(aliceHandle, testDomain))
+		room, testRealm.userOf(aliceHandle))
 }
 
 // befriendNow is friends without waiting for bob's request.

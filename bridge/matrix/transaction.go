@@ -205,7 +205,7 @@ func eachOf(ctx context.Context, fates ...<-chan error) error {
 func (s *service) route(ctx context.Context, e *pushed, h *harvest) error {
 	whose := ""
 	if e.Type == event.StateMember.Type && e.StateKey != nil {
-		if handle, ok := handleOf(id.UserID(*e.StateKey), s.domain); ok {
+		if handle, ok := s.handleOf(id.UserID(*e.StateKey)); ok {
 			whose = handle
 			if acct, known := s.host.Account(handle); known {
 				g, err := s.ghost(acct)

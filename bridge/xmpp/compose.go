@@ -81,6 +81,9 @@ func compose(m im.Message, to string, about target) (stanza.Message, error) {
 		case m.Rel.Kind == im.Reply:
 			add(composeReply(&p, m, about)...)
 		}
+		if m.Passed {
+			add(element(nsPassed, "passed"))
+		}
 		add(element(nsActive, "active"), element(nsMarkers, "markable"))
 	}
 	add(element(nsSID, "origin-id", "id", m.ID), element(nsReceipts, "request"))

@@ -145,6 +145,7 @@ func (l listener) read(n *stanza.Node) (heard, bool) {
 	if h.msg = content(n); h.msg != nil {
 		m := h.msg
 		m.ID, m.Conv, m.From, m.Own, m.At = h.id, h.conv(), addr(h.peer), h.own, at
+		m.Passed = stream.Child(n, nsPassed, "passed") != nil
 		if h.own {
 			m.From = im.Addr{}
 		}

@@ -18,6 +18,8 @@ const (
 	nsPhoto = "vcard-temp:x:update"
 	// nsMSN is our own: the exact state, for another box.
 	nsMSN = "urn:nudge:msn-presence:0"
+	// nsPassed, likewise: somebody else's words, which no box repeats (im.Message.Passed).
+	nsPassed = "urn:nudge:passed:0"
 )
 
 // codes are the states as the protocol of the clients writes them.

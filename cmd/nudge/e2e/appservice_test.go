@@ -44,9 +44,10 @@ func newServiceScene(t *testing.T, v msnclient.Version) *scene {
 	sc := &scene{test: t, server: s, version: v, via: newProxy(t, s.Addr())}
 	sc.box = newBox(t)
 	sc.box.AddUser(t, aliceHandle, v)
-	s.settings.Registration = filepath.Join(s.Dir, "nudge.yaml")
+	file := filepath.Join(s.Dir, "nudge.yaml")
+	s.settings.Registrations = []string{file}
 	out, err := sc.box.try("gateway", "add", "matrix", "--homeserver", "http://"+sc.via.Addr, "--domain", s.Domain,
-		"--listen", loopback(freePort()), "--registration", s.settings.Registration, "--wait", "1s")
+		"--listen", loopback(freePort()), "--registration", file, "--wait", "1s")
 	if err == nil {
 		t.Fatalf("a homeserver that does not know the box took it: %s", out)
 	}

@@ -3,6 +3,8 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,15 +15,17 @@ import (
 
 const carlHandle = "carl@other.test"
 
-// TestBoxes makes two boxes one network: each is a component of the same server and
-// knows of the other's. Their people find each other by the addresses that they have
-// at home, and talk from one old client to another.
+// TestBoxes makes two boxes one network: each is a component of the same server, or an
+// application service of the same homeserver, and knows of the other's. Their people
+// find each other by the addresses that they have at home, and talk from one old client
+// to another.
 func TestBoxes(t *testing.T) {
 	for _, c := range []struct {
 		kind string
 		a, b msnclient.Version
 	}{
 		{"prosody", msnclient.MSNP12, msnclient.MSNP12}, {"ejabberd", msnclient.MSNP12, msnclient.MSNP12},
+		{"dendrite", msnclient.MSNP12, msnclient.MSNP12},
 		{"prosody", msnclient.MSNP8, msnclient.MSNP2}, {"ejabberd", msnclient.MSNP9, msnclient.MSNP8},
 	} {
 		t.Run(c.kind+"/"+c.a.Name+" and "+c.b.Name, func(t *testing.T) {
@@ -30,8 +34,14 @@ func TestBoxes(t *testing.T) {
 			x := newSide(t, s, "msn", "msn2", aliceHandle, c.a)
 			y := newSide(t, s, "msn2", "msn", carlHandle, c.b)
 			x.other, y.other = y, x
+			if c.kind == "dendrite" { // now it hears of the boxes
+				_, err := s.configure("dendrite.yaml")
+				check(t, err)
+				check(t, s.Stop())
+				check(t, s.Start())
+			}
 			for _, w := range []*side{x, y} {
-				check(t, eventually(patience, w.box.upAgain))
+				check(t, eventually(2*patience, w.box.upAgain))
 			}
 			for _, step := range []struct {
 				name string
@@ -39,6 +49,7 @@ func TestBoxes(t *testing.T) {
 			}{
 				{"found and accepted", stepFound}, {"chat", stepBothTalk}, {"exact status", stepExactStatus}, {"note", stepBoxNote},
 				{"typing and nudge", stepLively}, {"offline message", stepBoxOffline}, {"killed", stepBoxKilled}, {"cut", stepBoxCut},
+				{"three", stepBoxThree},
 			} {
 				if !t.Run(step.name, func(t *testing.T) { step.run(t, x, y) }) {
 					t.FailNow()
@@ -56,17 +67,38 @@ type side struct {
 	client  *msnclient.Client
 	lists   msnclient.Lists
 	other   *side
-	via     *proxy // between the box and its server
+	lines   []*proxy // between the box and its server
 }
 
-// newSide makes a box that is the component name of the server and knows of another's.
+// newSide makes a box that is the component name of the server, or the service whose
+// users' names begin so, and knows of another's.
 func newSide(t *testing.T, s *server, name, other, handle string, v msnclient.Version) *side {
 	t.Helper()
-	x := &side{box: newBox(t), version: v, me: person{server: s, Handle: handle}, via: newProxy(t, loopback(s.settings.Component))}
+	x := &side{box: newBox(t), version: v, me: person{server: s, Handle: handle}}
 	x.box.AddUser(t, handle, v)
-	x.box.cli(t, "gateway", "add", "xmpp", "--jid", name+"."+s.Domain, "--server", x.via.Addr, "--secret", s.settings.Secret)
+	if s.Kind == "dendrite" {
+		x.serve(t, s, name, other)
+		return x
+	}
+	x.lines = []*proxy{newProxy(t, loopback(s.settings.Component))}
+	x.box.cli(t, "gateway", "add", "xmpp", "--jid", name+"."+s.Domain, "--server", x.lines[0].Addr, "--secret", s.settings.Secret)
 	x.box.cli(t, "gateway", "set", "xmpp", "boxes", other+"."+s.Domain)
 	return x
+}
+
+// serve makes the box an application service of the homeserver, which hears of it
+// later (restart).
+func (x *side) serve(t *testing.T, s *server, name, other string) {
+	t.Helper()
+	listen, file := loopback(freePort()), filepath.Join(s.Dir, name+".yaml")
+	x.lines = []*proxy{newProxy(t, s.Addr()), newProxy(t, listen)}
+	out, err := x.box.try("gateway", "add", "matrix", "--homeserver", "http://"+x.lines[0].Addr, "--domain", s.Domain, "--prefix", name+"_",
+		"--listen", listen, "--url", "http://"+x.lines[1].Addr, "--registration", file, "--wait", "1s")
+	if err == nil {
+		t.Fatalf("a homeserver that does not know the box took it: %s", out)
+	}
+	x.box.cli(t, "gateway", "set", "matrix", "boxes", other+"_:"+s.Domain)
+	s.settings.Registrations = append(s.settings.Registrations, file)
 }
 
 // again signs in anew.
@@ -83,12 +115,12 @@ func (x *side) again(t *testing.T) {
 	check(t, c.SetStatus(t.Context(), "NLN"))
 }
 
-// friend is how the client has the other side's account in its lists.
-func (x *side) friend() string {
-	if _, ok := x.lists.Contacts[x.other.me.alias()]; ok {
-		return x.other.me.alias()
+// named is how the client has an account of another box in its lists.
+func (x *side) named(o *side) string {
+	if _, ok := x.lists.Contacts[o.me.alias()]; ok {
+		return o.me.alias()
 	}
-	return x.other.me.Handle
+	return o.me.Handle
 }
 
 func (x *side) sees(ctx context.Context, from int, state string) error {
@@ -116,21 +148,22 @@ func (x *side) hears(ctx context.Context, from int, part string) error {
 // chat is the conversation with the other side.
 func (x *side) chat(t *testing.T) *msnclient.Chat {
 	t.Helper()
-	if ch := x.client.Chat(x.friend()); ch != nil {
+	if ch := x.client.Chat(x.named(x.other)); ch != nil {
 		return ch
 	}
-	ch, err := x.client.Invite(t.Context(), x.friend())
+	ch, err := x.client.Invite(t.Context(), x.named(x.other))
 	check(t, err)
 	return ch
 }
 
-// stepFound adds carl by the address that he has at home. He is asked, and says yes.
+// stepFound adds the other by the address that he has at home. He is asked, and says
+// yes.
 func stepFound(t *testing.T, x, y *side) {
 	ctx := waiting(t, 2*patience)
 	y.again(t)
 	from := y.client.Log.Len()
 	check(t, eventually(patience, func() error {
-		_, err := x.box.try("contact", "add", aliceHandle, carlHandle)
+		_, err := x.box.try("contact", "add", x.me.Handle, y.me.Handle)
 		return err
 	}))
 	e, err := y.client.Log.Wait(ctx, from, func(e msnclient.Event) bool {
@@ -144,8 +177,8 @@ func stepFound(t *testing.T, x, y *side) {
 		t.Fatal(err)
 	}
 	x.again(t)
-	if !slices.ContainsFunc([]string{carlHandle, y.me.alias()}, func(h string) bool { return x.lists.Contacts[h].On&msnclient.FL != 0 }) {
-		t.Fatalf("carl is not on the list: %+v", x.lists)
+	if x.lists.Contacts[x.named(y)].On&msnclient.FL == 0 {
+		t.Fatalf("%s is not on the list: %+v", y.me.Handle, x.lists)
 	}
 	y.again(t)
 	check(t, x.sees(ctx, 0, "NLN"))
@@ -160,9 +193,14 @@ func stepBothTalk(t *testing.T, x, y *side) {
 	}
 }
 
-// stepExactStatus shows states that XMPP has no word for.
+// stepExactStatus shows states that the network has no word for. Dendrite is asked
+// every ten seconds.
 func stepExactStatus(t *testing.T, x, y *side) {
-	for _, state := range []string{"PHN", "LUN", "BRB", "BSY", "NLN"} {
+	states := []string{"PHN", "LUN", "BRB", "BSY", "IDL", "NLN"}
+	if x.me.server.Kind == "dendrite" {
+		states = []string{"PHN", "IDL", "NLN"}
+	}
+	for _, state := range states {
 		ctx, from := waiting(t, patience), y.client.Log.Len()
 		check(t, x.client.SetStatus(ctx, state))
 		check(t, y.sees(ctx, from, state))
@@ -184,14 +222,16 @@ func stepBoxNote(t *testing.T, x, y *side) {
 
 func stepLively(t *testing.T, x, y *side) {
 	ctx, from := waiting(t, patience), y.client.Log.Len()
-	check(t, x.chat(t).Typing())
-	_, err := y.client.Log.Wait(ctx, from, func(e msnclient.Event) bool { return is(e.Typing(), x.me) })
-	check(t, err)
+	if x.me.server.Kind != "dendrite" { // which tells services nothing of it
+		check(t, x.chat(t).Typing())
+		_, err := y.client.Log.Wait(ctx, from, func(e msnclient.Event) bool { return is(e.Typing(), x.me) })
+		check(t, err)
+	}
 	if !x.version.Nudges() {
 		return
 	}
 	check(t, x.chat(t).Nudge(ctx))
-	_, err = y.client.Log.Wait(ctx, from, func(e msnclient.Event) bool { return e.Nudged() && is(e.From(), x.me) })
+	_, err := y.client.Log.Wait(ctx, from, func(e msnclient.Event) bool { return e.Nudged() && is(e.From(), x.me) })
 	check(t, err)
 }
 
@@ -231,10 +271,16 @@ func (b *box) upAgain() error {
 	return err
 }
 
-// stepBoxCut cuts carl's box off its server for a minute while both talk: everything
-// comes, once and in order.
+// stepBoxCut cuts carl's box off its server while both talk, for as long as
+// NUDGE_BOXES_CUT says: everything comes, once and in order.
 func stepBoxCut(t *testing.T, x, y *side) {
-	const cut, pause, before, after = time.Minute, 500 * time.Millisecond, 10, 10
+	const pause, before, after = 500 * time.Millisecond, 10, 10
+	cut := 10 * time.Second
+	if s := os.Getenv("NUDGE_BOXES_CUT"); s != "" {
+		d, err := time.ParseDuration(s)
+		check(t, err)
+		cut = d
+	}
 	n, from := 0, map[*side]int{x: x.client.Log.Len(), y: y.client.Log.Len()}
 	say := func(end time.Time, least int) {
 		for i := 0; i < least || time.Now().Before(end); i++ {
@@ -247,12 +293,16 @@ func stepBoxCut(t *testing.T, x, y *side) {
 		}
 	}
 	say(time.Time{}, before)
-	y.via.Cut()
+	for _, l := range y.lines {
+		l.Cut()
+	}
 	say(time.Now().Add(cut), 0)
-	y.via.Mend()
+	for _, l := range y.lines {
+		l.Mend()
+	}
 	say(time.Time{}, after)
 	for _, w := range []*side{x, y} {
-		check(t, w.hears(waiting(t, 3*patience), from[w], fmt.Sprintf("number %03d.", n-1)))
+		check(t, w.hears(waiting(t, 3*patience+2*cut), from[w], fmt.Sprintf("number %03d.", n-1)))
 		var got, want []string
 		for _, e := range w.client.Log.Since(from[w]) {
 			if text, ok := e.Text(); ok && is(e.From(), w.other.me) && strings.Contains(text, "number ") {
@@ -265,6 +315,73 @@ func stepBoxCut(t *testing.T, x, y *side) {
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("%s heard %q", w.me.Handle, got)
+		}
+	}
+}
+
+// stepBoxThree has alice ask two people of the other box into one conversation. Each
+// hears both others, in order; what alice's box repeats comes with the name.
+func stepBoxThree(t *testing.T, x, y *side) {
+	const each = 5
+	ctx := waiting(t, 3*patience)
+	z := &side{box: y.box, version: y.version, me: person{server: y.me.server, Handle: "dora@other.test"}, other: x}
+	z.box.AddUser(t, z.me.Handle, z.version)
+	stepFound(t, x, z)
+	defer z.client.Close()
+	all := map[string]*side{"alice": x, "carl": y, "dora": z}
+	from := map[*side]int{}
+	for _, w := range all {
+		from[w] = w.client.Log.Len()
+	}
+	ch, err := x.client.Invite(ctx, x.named(y))
+	check(t, err)
+	check(t, ch.Call(ctx, x.named(z)))
+	chats := map[string]*msnclient.Chat{"alice": ch}
+	for i := range each {
+		for _, who := range []string{"alice", "carl", "dora"} {
+			if chats[who] == nil { // she has been heard, so the window is open
+				for _, w := range []*side{y, z} {
+					check(t, w.hears(ctx, from[w], "this is alice 0"))
+				}
+				chats[who] = all[who].chat(t)
+			}
+			_, err := chats[who].Post(fmt.Sprintf("this is %s %d", who, i), msnclient.Acknowledged)
+			check(t, err)
+		}
+	}
+	for name, w := range all {
+		for who, by := range all {
+			if by == w {
+				continue
+			}
+			speaker := by.me
+			if name != "alice" {
+				speaker = x.me // her box speaks for the other
+			}
+			last := fmt.Sprintf("this is %s %d", who, each-1)
+			_, err := w.client.Log.Wait(ctx, from[w], func(e msnclient.Event) bool {
+				text, ok := e.Text()
+				return ok && is(e.From(), speaker) && strings.HasSuffix(text, last)
+			})
+			check(t, err)
+			var got, want []string
+			for _, e := range w.client.Log.Since(from[w]) {
+				text, ok := e.Text()
+				before, said, is := strings.Cut(text, "this is "+who+" ")
+				if !ok || !is {
+					continue
+				}
+				if named := strings.Contains(strings.ToLower(before), who); named != (speaker.Handle != by.me.Handle) {
+					t.Errorf("%s hears %q", name, text)
+				}
+				got = append(got, said)
+			}
+			for i := range each {
+				want = append(want, fmt.Sprint(i))
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s hears of %s %q", name, who, got)
+			}
 		}
 	}
 }

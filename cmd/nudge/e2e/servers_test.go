@@ -33,7 +33,7 @@ type settings struct {
 	Port, Component, HTTP int
 	PKI                   pki
 	Presence              bool
-	Registration          string // of an application service, "" none
+	Registrations         []string // of application services
 }
 
 // startServer makes and starts a server of a kind in a new folder below dir.
