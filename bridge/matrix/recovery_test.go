@@ -22,10 +22,12 @@ type vault struct {
 }
 
 // newVault gives alice a phone that sets up signing, a recovery key and a backup.
-func newVault(w *world) *vault {
+func newVault(w *world) *vault { return vaultOn(w, "PHONE") }
+
+func vaultOn(w *world, device string) *vault {
 	w.t.Helper()
 	ctx := w.t.Context()
-	phone := w.friend(w.alice, "secret-alice", "PHONE")
+	phone := w.friend(w.alice, "secret-alice", device)
 	recovery, keys, err := phone.mach.GenerateAndUploadCrossSigningKeys(ctx, nil, "")
 	phone.must(err)
 	phone.mach.CrossSigningKeys = keys

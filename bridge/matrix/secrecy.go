@@ -168,7 +168,7 @@ func (l *link) doubts(ctx context.Context) string {
 	case l.plain != "" && !signed:
 		return "; this box is not verified: " + l.plain
 	case can && !signed:
-		return "; this box is not verified, so friends whose apps write only to verified devices can't reach it: give the recovery key of your account"
+		return "; this box is not verified, so friends whose apps write only to verified devices can't reach it: give the recovery key of your account, or verify it with another Matrix app of yours"
 	}
 	return ""
 }

@@ -92,7 +92,10 @@ func (l *link) catchUp(ctx context.Context, since string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return next, l.deliver(ctx, delivery{events: []im.Event{state}})
+	if err := l.deliver(ctx, delivery{events: []im.Event{state}}); err != nil || since != "" {
+		return next, err
+	}
+	return next, l.propose(ctx)
 }
 
 // How long awaitEchoes waits, in pauses: for what nobody answered for, and, from

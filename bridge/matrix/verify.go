@@ -26,7 +26,7 @@ func (l *link) verify(v *olm.Verification) {
 		if err != nil {
 			l.log.Info("a verification came to nothing", "device", v.Peer, "why", words(err))
 			var why *olm.Unverified
-			if l.ctx.Err() != nil || !errors.As(err, &why) {
+			if l.ctx.Err() != nil || v.Peer == "" || !errors.As(err, &why) {
 				return
 			}
 			text = fmt.Sprintf("signed in as %s%s; the verification with your device %s came to nothing: %s", l.cli.UserID, l.standing(l.ctx), v.Peer, why.Reason)
@@ -35,6 +35,22 @@ func (l *link) verify(v *olm.Verification) {
 			l.log.Debug("the end of a verification is not told", "err", err)
 		}
 	})
+}
+
+// propose asks the account's other devices, once, to verify this one, as other apps
+// do that are new. Who takes it up finds the pictures among the link's questions.
+func (l *link) propose(ctx context.Context) error {
+	if l.olm() == nil {
+		return nil
+	}
+	if signed, can := l.olm().Signed(ctx); signed || !can {
+		return nil
+	}
+	v, err := l.olm().Propose(ctx)
+	if v != nil {
+		l.verify(v)
+	}
+	return err
 }
 
 // sameSigns asks the user whether the other device shows the same emoji. They are
@@ -46,7 +62,7 @@ func (l *link) sameSigns(ctx context.Context, device string, signs [7]sas.Emoji)
 	}
 	answer, err := l.host.Ask(ctx, l.user, im.Prompt{
 		Text: fmt.Sprintf("Your Matrix device %s wants to verify this box. Does it show these seven pictures, in this order? %s. "+
-			"Say yes only if you began this yourself.", device, strings.Join(shown, ", ")),
+			"Say yes only if you chose this there yourself.", device, strings.Join(shown, ", ")),
 		Field: im.Field{Key: "verify", Label: "The same pictures", Choices: []string{"yes", "no"}},
 		Until: time.Now().Add(answerFor),
 	})

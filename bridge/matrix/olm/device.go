@@ -124,9 +124,6 @@ func (d *Device) start(ctx context.Context) error {
 	if err := d.share(ctx, -1); err != nil {
 		return err
 	}
-	if _, _, err := d.mach.GetOwnVerificationStatus(ctx); err != nil {
-		return err
-	}
 	return d.Flush(ctx)
 }
 
@@ -220,7 +217,7 @@ func (d *Device) ask(ctx context.Context, users ...id.UserID) error {
 		return err
 	}
 	if slices.Contains(users, d.cli.UserID) { // so that no reader has to
-		if _, err := d.mach.GetOwnCrossSigningPublicKeys(ctx); err != nil {
+		if _, _, err := d.standing(ctx); err != nil {
 			return err
 		}
 	}
@@ -287,8 +284,19 @@ func (d *Device) verified(ctx context.Context, dev *id.Device) bool {
 // sign at all.
 func (d *Device) Signed(ctx context.Context) (signed, can bool) {
 	err := d.Alone(ctx, func() (err error) {
-		can, signed, err = d.mach.GetOwnVerificationStatus(ctx)
+		signed, can, err = d.standing(ctx)
 		return err
 	})
 	return err == nil && signed, err == nil && can
+}
+
+// standing is Signed for who has the turn. The machine takes an account that can't
+// sign yet for one that never will, so it is asked only when there are keys.
+func (d *Device) standing(ctx context.Context) (signed, can bool, err error) {
+	keys, err := d.GetCrossSigningKeys(ctx, d.cli.UserID)
+	if err != nil || keys[id.XSUsageMaster].Key == "" {
+		return false, false, err
+	}
+	can, signed, err = d.mach.GetOwnVerificationStatus(ctx)
+	return signed, can, err
 }

@@ -2,8 +2,6 @@ package olm
 
 import (
 	"context"
-	"crypto/ecdh"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,12 +16,13 @@ import (
 
 // Verification is the wish of another device of the account to be sure of this
 // one, and the other way round, by comparing emoji (client-server API, key
-// verification framework). Run does it.
+// verification framework); or the wish of this one (Propose). Run does it.
 type Verification struct {
-	Peer  id.DeviceID
+	Peer  id.DeviceID // "" until one of asked has taken it up; d.mu guards it until Run has ended
 	d     *Device
 	txn   string
 	begun json.RawMessage     // m.key.verification.start, when it came without a request
+	asked []id.DeviceID       // whom this device has asked, nil when it was asked
 	in    chan verifyingEvent // what the peer says next
 	ctx   context.Context
 	end   context.CancelCauseFunc
@@ -47,6 +46,19 @@ const (
 	verifyCancel  = "cancel"
 )
 
+// Codes of m.key.verification.cancel.
+const (
+	codeAccepted   = "m.accepted"
+	codeInvalid    = "m.invalid_message"
+	codeKeys       = "m.key_mismatch"
+	codeCommitment = "m.mismatched_commitment"
+	codeMismatch   = "m.mismatched_sas"
+	codeTimeout    = "m.timeout"
+	codeUnexpected = "m.unexpected_message"
+	codeMethod     = "m.unknown_method"
+	codeUser       = "m.user"
+)
+
 // verifyingFor is how long a verification may take.
 const verifyingFor = 10 * time.Minute
 
@@ -55,8 +67,27 @@ type Unverified struct{ Code, Reason string }
 
 func (e *Unverified) Error() string { return e.Reason }
 
-// errCancelled: the peer ended it, and is not told again.
-var errCancelled = errors.New("the other device ended the verification")
+var (
+	// errCancelled: the peer ended it, and is not told again.
+	errCancelled = errors.New("the other device ended the verification")
+	// errOvertaken: a device that was asked has asked by itself.
+	errOvertaken = errors.New("the other device began another verification")
+)
+
+// cancelled is why the peer ended it. That another device was quicker is no news.
+func cancelled(content json.RawMessage) error {
+	var c struct{ Code string }
+	json.Unmarshal(content, &c) // without a code there was no reason
+	switch c.Code {
+	case codeAccepted:
+		return errCancelled
+	case codeMismatch:
+		return errors.Join(errCancelled, &Unverified{c.Code, "there the pictures were said to be others"})
+	case codeTimeout:
+		return errors.Join(errCancelled, &Unverified{c.Code, "it took too long there"})
+	}
+	return errors.Join(errCancelled, &Unverified{c.Code, "it was ended there"})
+}
 
 // verifying hands an event of a verification to the one it belongs to, or begins
 // one. Only devices of the account take part, one at a time.
@@ -70,22 +101,31 @@ func (d *Device) verifying(ctx context.Context, from id.UserID, kind string, con
 	}
 	d.mu.Lock()
 	v := d.verification
+	if v != nil && v.txn == c.Txn && v.Peer == "" && kind == verifyReady && slices.Contains(v.asked, c.From) {
+		v.Peer = c.From
+	}
+	waits := v == nil || v.Peer == ""
+	late := v != nil && kind == verifyReady && c.From != v.Peer
 	d.mu.Unlock()
 	switch {
+	case late: // another was ready before
 	case v != nil && v.txn == c.Txn && kind == verifyCancel:
-		v.end(errCancelled)
+		v.end(cancelled(content))
 	case v != nil && v.txn == c.Txn:
 		select {
 		case v.in <- verifyingEvent{kind, content}:
 		default:
-			v.end(&Unverified{"m.unexpected_message", "the other device said too much at once"})
+			v.end(&Unverified{codeUnexpected, "the other device said too much at once"})
 		}
-	case v == nil && (kind == verifyRequest || kind == verifyStart) && c.From != d.cli.DeviceID:
+	case waits && (kind == verifyRequest || kind == verifyStart) && c.From != d.cli.DeviceID:
 		if dev, err := d.GetDevice(ctx, from, c.From); dev == nil || err != nil {
 			return err
 		}
-		v = &Verification{Peer: c.From, d: d, txn: c.Txn, in: make(chan verifyingEvent, 8)}
-		v.ctx, v.end = context.WithCancelCause(context.Background())
+		if v != nil {
+			v.end(errOvertaken)
+		}
+		v = d.newVerification(c.Txn)
+		v.Peer = c.From
 		if kind == verifyStart {
 			v.begun = content
 		}
@@ -97,6 +137,12 @@ func (d *Device) verifying(ctx context.Context, from id.UserID, kind string, con
 	return nil
 }
 
+func (d *Device) newVerification(txn string) *Verification {
+	v := &Verification{d: d, txn: txn, in: make(chan verifyingEvent, 8)}
+	v.ctx, v.end = context.WithCancelCause(context.Background())
+	return v
+}
+
 // Run verifies: ask shows the emoji and tells whether the other device shows the
 // same. It ends when both know, one of them does not agree, or ctx is done.
 func (v *Verification) Run(ctx context.Context, ask func(context.Context, [7]sas.Emoji) (bool, error)) error {
@@ -104,121 +150,72 @@ func (v *Verification) Run(ctx context.Context, ask func(context.Context, [7]sas
 	defer func() {
 		v.end(nil)
 		v.d.mu.Lock()
-		v.d.verification = nil
+		if v.d.verification == v {
+			v.d.verification = nil
+		}
 		v.d.mu.Unlock()
 	}()
-	timed, stop := context.WithTimeoutCause(v.ctx, verifyingFor, &Unverified{"m.timeout", "nobody answered in time"})
+	timed, stop := context.WithTimeoutCause(v.ctx, verifyingFor, &Unverified{codeTimeout, "nobody answered in time"})
 	defer stop()
 	err := guard(func() error { return v.run(timed, ask) })
 	if cause := context.Cause(timed); err != nil && cause != nil {
 		err = cause
 	}
-	if err == nil || errors.Is(err, errCancelled) {
+	to := v.asked // while none has taken it up
+	if v.peer() != "" {
+		to = nil
+	}
+	if err == nil || errors.Is(err, errCancelled) && len(to) < 2 {
 		return err
 	}
-	why := &Unverified{"m.user", "the verification was given up"}
+	why := &Unverified{codeUser, "the verification was given up"}
 	errors.As(err, &why)
 	last, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer stop()
-	return errors.Join(err, v.send(last, verifyCancel, struct {
+	return errors.Join(err, v.cancel(last, why, to))
+}
+
+// cancel tells the peer, or others, that it is over.
+func (v *Verification) cancel(ctx context.Context, why *Unverified, others []id.DeviceID) error {
+	return v.send(ctx, verifyCancel, struct {
 		Txn    string `json:"transaction_id"`
 		Code   string `json:"code"`
 		Reason string `json:"reason"`
-	}{v.txn, why.Code, why.Reason}))
+	}{v.txn, why.Code, why.Reason}, others...)
 }
 
-// run is the conversation, from the side that accepts.
+func (v *Verification) peer() id.DeviceID {
+	v.d.mu.Lock()
+	defer v.d.mu.Unlock()
+	return v.Peer
+}
+
+// run is the conversation.
 func (v *Verification) run(ctx context.Context, ask func(context.Context, [7]sas.Emoji) (bool, error)) error {
-	begun, err := v.begin(ctx)
+	meet := v.follow
+	if v.asked != nil {
+		meet = v.lead
+	}
+	m, err := meet(ctx)
 	if err != nil {
 		return err
 	}
-	own, err := ecdh.X25519().GenerateKey(rand.Reader)
-	if err != nil {
-		return err
-	}
-	commitment, err := sas.Commitment(own.PublicKey(), begun)
-	if err != nil {
-		return &Unverified{"m.invalid_message", "the beginning can't be read"}
-	}
-	err = v.send(ctx, verifyAccept, struct {
-		Txn        string   `json:"transaction_id"`
-		Commitment string   `json:"commitment"`
-		Hash       string   `json:"hash"`
-		Agreement  string   `json:"key_agreement_protocol"`
-		Code       string   `json:"message_authentication_code"`
-		Signs      []string `json:"short_authentication_string"`
-	}{v.txn, commitment, sas.Hash, sas.Agreement, sas.Code, []string{sas.Signs}})
-	if err != nil {
-		return err
-	}
-	type keyContent struct {
-		Txn string `json:"transaction_id"`
-		Key string `json:"key"`
-	}
-	var theirs keyContent
-	if err := v.next(ctx, verifyKey, &theirs); err != nil {
-		return err
-	}
-	their, err := sas.Key(theirs.Key)
-	if err != nil {
-		return &Unverified{"m.invalid_message", "the key can't be read"}
-	}
-	if err := v.send(ctx, verifyKey, keyContent{v.txn, sas.Text(own.PublicKey())}); err != nil {
-		return err
-	}
-	me := sas.Party{User: string(v.d.cli.UserID), Device: string(v.d.cli.DeviceID), Key: own.PublicKey()}
-	them := sas.Party{User: string(v.d.cli.UserID), Device: string(v.Peer), Key: their}
-	x, err := sas.New(own, them, me, v.txn)
-	if err != nil {
-		return &Unverified{"m.invalid_message", "the key is no good"}
-	}
-	signs, err := x.Emoji()
+	signs, err := m.Emoji()
 	if err != nil {
 		return err
 	}
 	if yes, err := ask(ctx, signs); err != nil {
 		return err
 	} else if !yes {
-		return &Unverified{"m.mismatched_sas", "the other device shows something else"}
+		return &Unverified{codeMismatch, "the other device shows something else"}
 	}
-	return v.conclude(ctx, x, me, them)
-}
-
-// begin answers a request and returns the content of the start.
-func (v *Verification) begin(ctx context.Context) (json.RawMessage, error) {
-	begun := v.begun
-	if begun == nil {
-		err := v.send(ctx, verifyReady, struct {
-			Txn     string      `json:"transaction_id"`
-			From    id.DeviceID `json:"from_device"`
-			Methods []string    `json:"methods"`
-		}{v.txn, v.d.cli.DeviceID, []string{sas.Method}})
-		if err != nil {
-			return nil, err
-		}
-		if err := v.next(ctx, verifyStart, &begun); err != nil {
-			return nil, err
-		}
-	}
-	var c struct {
-		Method     string   `json:"method"`
-		Agreements []string `json:"key_agreement_protocols"`
-		Hashes     []string `json:"hashes"`
-		Codes      []string `json:"message_authentication_codes"`
-		Signs      []string `json:"short_authentication_string"`
-	}
-	if json.Unmarshal(begun, &c) != nil || c.Method != sas.Method || !slices.Contains(c.Agreements, sas.Agreement) ||
-		!slices.Contains(c.Hashes, sas.Hash) || !slices.Contains(c.Codes, sas.Code) || !slices.Contains(c.Signs, sas.Signs) {
-		return nil, &Unverified{"m.unknown_method", "the other device can't compare emoji as this one does"}
-	}
-	return begun, nil
+	return v.conclude(ctx, m)
 }
 
 // conclude exchanges the keys that were vouched for and believes them.
-func (v *Verification) conclude(ctx context.Context, x *sas.Exchange, me, them sas.Party) error {
+func (v *Verification) conclude(ctx context.Context, m *meeting) error {
 	ed := func(name string) string { return string(id.NewKeyID(id.KeyAlgorithmEd25519, name)) }
-	out, err := x.Vouch(me, map[string]string{ed(me.Device): string(v.d.mach.GetAccount().SigningKey())})
+	out, err := m.Vouch(m.me, map[string]string{ed(m.me.Device): string(v.d.mach.GetAccount().SigningKey())})
 	if err != nil {
 		return err
 	}
@@ -233,7 +230,7 @@ func (v *Verification) conclude(ctx context.Context, x *sas.Exchange, me, them s
 	if err := v.next(ctx, verifyMAC, &in); err != nil {
 		return err
 	}
-	dev, err := v.d.GetDevice(ctx, v.d.cli.UserID, v.Peer)
+	dev, err := v.d.GetDevice(ctx, v.d.cli.UserID, id.DeviceID(m.them.Device))
 	if err != nil {
 		return err
 	}
@@ -242,15 +239,15 @@ func (v *Verification) conclude(ctx context.Context, x *sas.Exchange, me, them s
 		return err
 	}
 	if dev == nil {
-		return &Unverified{"m.key_mismatch", "the other device is not the account's any more"}
+		return &Unverified{codeKeys, "the other device is not the account's any more"}
 	}
-	known, master := map[string]string{ed(them.Device): string(dev.SigningKey)}, string(cross[id.XSUsageMaster].Key)
+	known, master := map[string]string{ed(m.them.Device): string(dev.SigningKey)}, string(cross[id.XSUsageMaster].Key)
 	if master != "" {
 		known[ed(master)] = master
 	}
-	ids, err := x.Check(them, in.MAC, known)
-	if err != nil || !slices.Contains(ids, ed(them.Device)) {
-		return &Unverified{"m.key_mismatch", sas.ErrMismatch.Error()}
+	ids, err := m.Check(m.them, in.MAC, known)
+	if err != nil || !slices.Contains(ids, ed(m.them.Device)) {
+		return &Unverified{codeKeys, sas.ErrMismatch.Error()}
 	}
 	trusted := *dev
 	trusted.Trust = id.TrustStateVerified
@@ -270,29 +267,51 @@ func (v *Verification) conclude(ctx context.Context, x *sas.Exchange, me, them s
 	}{v.txn})
 }
 
-// next waits for what the peer is to say next and reads it into c. The others'
-// done is not waited for, so it may come in between.
+// next waits for what the peer is to say next and reads it into c.
 func (v *Verification) next(ctx context.Context, kind string, c any) error {
+	e, err := v.hear(ctx)
+	if err != nil {
+		return err
+	}
+	return e.read(kind, c)
+}
+
+// hear waits for what the peer says next. The others' done is not waited for, so it
+// may come in between.
+func (v *Verification) hear(ctx context.Context) (verifyingEvent, error) {
 	select {
 	case e := <-v.in:
-		if e.kind != kind {
-			return &Unverified{"m.unexpected_message", "the other device said " + e.kind + " instead of " + kind}
-		}
-		if json.Unmarshal(e.content, c) != nil {
-			return &Unverified{"m.invalid_message", "what the other device said can't be read"}
-		}
-		return nil
+		return e, nil
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return verifyingEvent{}, context.Cause(ctx)
 	}
 }
 
-// send says something to the peer. A repeated request is the same to the server.
-func (v *Verification) send(ctx context.Context, kind string, content any) error {
-	_, err := v.d.cli.MakeRequest(ctx, http.MethodPut,
-		v.d.cli.BuildClientURL("v3", "sendToDevice", verifyPrefix+kind, v.txn+"."+kind),
+func (e verifyingEvent) read(kind string, c any) error {
+	if e.kind != kind {
+		return &Unverified{codeUnexpected, "the other device said " + e.kind + " instead of " + kind}
+	}
+	if json.Unmarshal(e.content, c) != nil {
+		return &Unverified{codeInvalid, "what the other device said can't be read"}
+	}
+	return nil
+}
+
+// send says something to the peer, or to others. A repeated request is the same to
+// the server.
+func (v *Verification) send(ctx context.Context, kind string, content any, others ...id.DeviceID) error {
+	name, to := v.txn+"."+kind, map[id.DeviceID]any{}
+	for _, d := range others {
+		to[d] = content
+	}
+	if len(others) == 0 {
+		to[v.peer()] = content
+	} else {
+		name += ".others"
+	}
+	_, err := v.d.cli.MakeRequest(ctx, http.MethodPut, v.d.cli.BuildClientURL("v3", "sendToDevice", verifyPrefix+kind, name),
 		struct {
 			Messages map[id.UserID]map[id.DeviceID]any `json:"messages"`
-		}{map[id.UserID]map[id.DeviceID]any{v.d.cli.UserID: {v.Peer: content}}}, nil)
+		}{map[id.UserID]map[id.DeviceID]any{v.d.cli.UserID: to}}, nil)
 	return err
 }

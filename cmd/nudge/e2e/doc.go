@@ -1,7 +1,8 @@
 // Package e2e holds the end-to-end tests: the built nudge binary, driven over
 // its command line and its sockets, against real Prosody, ejabberd and
-// Dendrite, with slixmpp and matrix-nio as the people at the other end and
-// small MSN clients (package msnclient) at this one.
+// Dendrite, with slixmpp and matrix-nio as the people at the other end (and, where
+// devices are verified, mautrix in a process of its own) and small MSN clients
+// (package msnclient) at this one.
 //
 // The servers run on loopback with their data in temporary folders, without
 // systemd and without root, and end with the test binary. A missing component

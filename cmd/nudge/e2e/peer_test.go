@@ -65,15 +65,21 @@ type lines struct {
 // startPeer runs a program of testdata/peer and waits until it is online.
 func startPeer(t testing.TB, name, program string, args ...string) *lines {
 	t.Helper()
+	cmd := exec.Command(python, append([]string{"-u", filepath.Join("testdata", "peer", program)}, args...)...)
+	cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
+	return startLines(t, name, cmd)
+}
+
+// startLines runs a peer's program and waits until it is online.
+func startLines(t testing.TB, name string, cmd *exec.Cmd) *lines {
+	t.Helper()
 	dir, err := os.MkdirTemp(house.dir, "peer-")
 	check(t, err)
 	out, err := os.Create(filepath.Join(dir, "stderr.log"))
 	check(t, err)
 	defer out.Close()
 	l := &lines{name: name, changed: make(chan struct{})}
-	cmd := exec.Command(python, append([]string{"-u", filepath.Join("testdata", "peer", program)}, args...)...)
 	cmd.Stderr = out
-	cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
 	l.in, err = cmd.StdinPipe()
 	check(t, err)
 	stdout, w, err := os.Pipe()

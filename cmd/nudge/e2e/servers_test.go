@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -113,6 +114,9 @@ var house struct {
 }
 
 func TestMain(m *testing.M) {
+	if args := os.Getenv(phoneArgs); args != "" {
+		os.Exit(runPhone(strings.Fields(args)))
+	}
 	os.Exit(keepHouse(m))
 }
 
