@@ -126,11 +126,13 @@ func (p *port) stop() {
 	}
 }
 
-// restart connects anew at once, as after new log-in data.
+// restart connects anew at once, as after new log-in data. What the link asked is asked
+// no more.
 func (p *port) restart() {
 	p.retry()
 	p.hub.mu.Lock()
 	l, abort := p.link, p.abort
+	p.question = nil
 	p.hub.mu.Unlock()
 	if l != nil {
 		l.Close()
