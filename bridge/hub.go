@@ -69,6 +69,8 @@ type Hub struct {
 	fileSite func(local string) string // nil: clients get no links to files
 	fileLife atomic.Int64              // time.Duration
 
+	room func(size int64) (Room, error) // nil: clients can't give files to networks
+
 	portrait func(ctx context.Context, source []byte) (png []byte, err error) // nil: clients see no pictures of networks
 
 	mu       sync.Mutex

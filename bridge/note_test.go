@@ -176,6 +176,7 @@ func TestOfferDeclined(t *testing.T) {
 			t.Fatalf("%d acknowledged, %+v", acks, got)
 		}
 		seat.Send(im.Message{Raw: []byte("INVITE"), Offer: "the file a.jpg"}, ack)
+		seat.Decline("the file a.jpg")
 		got := of[im.Message](k.take())
 		if acks != 2 || len(got) != 1 || got[0].Kind != im.Notice || got[0].From.ID != "bob@wire.test" ||
 			got[0].Text != "Not delivered: the file a.jpg can't go to found from here. You can cancel it." {

@@ -196,6 +196,8 @@ func (p *port) bounce(s *send, err error) {
 		text := fmt.Sprintf("Not %s (%v)", what, err)
 		if words := cmp.Or(m.Text, m.Rel.Quote); words != "" {
 			text += fmt.Sprintf(": %q", words)
+		} else if m.File != nil {
+			text += ": the file " + m.File.Name
 		}
 		a.receive(im.Addr{Net: p.net, ID: m.Conv}, "", im.Message{Kind: im.Notice, Text: text, At: m.At})
 	}

@@ -42,9 +42,6 @@ func (s *Seat) Send(m im.Message, ack func(error)) {
 	}
 	if len(c.guests) == 0 || !m.Speaks() {
 		ack(nil)
-		if m.Offer != "" {
-			c.decline(s, m.Offer)
-		}
 		return
 	}
 	all := &tally{left: len(c.guests), ack: ack}
@@ -53,12 +50,25 @@ func (s *Seat) Send(m im.Message, ack func(error)) {
 	}
 }
 
-// decline tells the maker of an offer which of the others can't take it up: they
+// Decline tells the maker of an offer which of the others can't take it up: they
 // are on networks, and his client would wait for an answer for ever.
-func (c *chat) decline(s *Seat, offer string) {
-	for _, g := range c.guests {
-		s.tell(g, fmt.Sprintf("Not delivered: %s can't go to %s from here. You can cancel it.", offer, g.owner.show(g.c).Name))
+func (s *Seat) Decline(offer string) {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	if s.chat == nil {
+		return
 	}
+	for _, g := range s.chat.guests {
+		s.decline(g, offer)
+	}
+}
+
+func (s *Seat) decline(g *guest, offer string) {
+	s.tell(g, noWay(offer, g.owner.show(g.c)))
+}
+
+func noWay(offer string, to im.Person) string {
+	return fmt.Sprintf("Not delivered: %s can't go to %s from here. You can cancel it.", offer, to.Name)
 }
 
 // tell shows the client, as if a guest said it, why something was not done.

@@ -70,7 +70,9 @@ type Link interface {
 	// Open and Upload move a file's bytes, outside the ordered lanes. What Open
 	// gives ends with io.EOF only when it is the file that was meant, whole: a
 	// reader must not use what it got before. *Refused says in words for a person
-	// why there is nothing to get.
+	// why there is nothing to get. Upload with a nil r moves nothing: it says whether
+	// such a file would be taken. What it returns then is the Ref of a Message of the
+	// same conversation; ErrUnsupported where there is no way for files.
 	Open(ctx context.Context, user Addr, ref string) (io.ReadCloser, File, error)
 	Upload(ctx context.Context, user Addr, conv string, f File, r io.Reader) (ref string, err error)
 	// Wait returns when the link has ended, with *Lost, or nil after Close.

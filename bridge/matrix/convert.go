@@ -2,6 +2,7 @@ package matrix
 
 import (
 	"cmp"
+	"encoding/json"
 	"strings"
 	"time"
 
@@ -200,7 +201,13 @@ func content(m im.Message, to id.EventID, origin string) (event.Type, any) {
 		c.Format, c.FormattedBody = event.FormatHTML, html
 	}
 	if f := m.File; f != nil {
-		c.MsgType, c.FileName, c.URL = mediaType(f.Type), im.OneLine(f.Name), id.ContentURIString(f.Ref)
+		c.MsgType, c.FileName = mediaType(f.Type), im.OneLine(f.Name)
+		if isSealed(f.Ref) {
+			sealed, _ := decode[event.EncryptedFileInfo](json.RawMessage(f.Ref))
+			c.File = &sealed
+		} else {
+			c.URL = id.ContentURIString(f.Ref)
+		}
 		c.Body = cmp.Or(c.Body, c.FileName)
 		c.Info = &event.FileInfo{MimeType: f.Type, Size: int(f.Size), Width: f.W, Height: f.H}
 	}

@@ -531,6 +531,8 @@ func (h *homeserver) other(w http.ResponseWriter, r *http.Request, me id.UserID,
 	case p[0] == "upload":
 		h.media = append(h.media, body)
 		answer(w, map[string]string{"content_uri": fmt.Sprintf("mxc://%s/%d", h.name, len(h.media)-1)})
+	case p[0] == "media" && p[1] == "config":
+		answer(w, map[string]int64{"m.upload.size": maxUpload})
 	case p[0] == "media" && p[1] == "download":
 		n, err := strconv.Atoi(p[3])
 		if err != nil || n >= len(h.media) {

@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"sync"
 
 	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/crypto/attachment"
@@ -35,13 +36,16 @@ func refOf(c *event.MessageEventContent) string {
 	return string(b)
 }
 
+// isSealed tells whether a file that is meant is encrypted where it is kept.
+func isSealed(ref string) bool { return strings.HasPrefix(ref, "{") }
+
 // maxRef is the longest description of an encrypted file that is kept, in bytes; an
 // honest one has about 400.
 const maxRef = 4 << 10
 
 // locate is where a file is kept and, when it is encrypted there, what opens it.
 func locate(ref string) (uri id.ContentURI, sealed *attachment.EncryptedFile, err error) {
-	if strings.HasPrefix(ref, "{") {
+	if isSealed(ref) {
 		f, ok := decode[event.EncryptedFileInfo]([]byte(ref))
 		if !ok {
 			return uri, nil, errNoFile
@@ -64,6 +68,9 @@ var errNoFile = errors.New("it names no Matrix file")
 const (
 	textFileGone    = "The Matrix server does not have this file any more. Ask for it again."
 	textFileAltered = "This file is not what was sent: its check sum is wrong. So it is not shown. Ask for it again."
+
+	textFileTooLarge = "It is larger than the Matrix server takes. Send it in another way, or in parts."
+	textFileInClear  = "This conversation has become end-to-end encrypted since the file was taken. Send the file again."
 )
 
 // Open streams a file from the homeserver and decrypts it where it is encrypted
@@ -117,12 +124,16 @@ func (o *opened) Read(b []byte) (int, error) {
 // Close may come before the end.
 func (o *opened) Close() error { return o.body.Close() }
 
-// Upload streams a file to the homeserver and returns its mxc URI (im.Link).
-// The room it is meant for is settled first: nothing meant for an encrypted
-// one leaves in clear. It can't be repeated by itself, r is read once.
+// Upload streams a file to the homeserver and returns its mxc URI, or the description
+// of an encrypted one (im.Link). The room it is meant for is settled first: nothing
+// meant for an encrypted one leaves in clear. It can't be repeated by itself, r is
+// read once.
 func (l *link) Upload(ctx context.Context, _ im.Addr, conv string, f im.File, r io.Reader) (string, error) {
 	ctx, done := l.bound(ctx)
 	defer done()
+	if r == nil {
+		return "", l.admits(ctx, f.Size)
+	}
 	room, err := l.roomFor(ctx, im.Message{Conv: conv}, "")
 	if err != nil {
 		return "", err
@@ -130,14 +141,73 @@ func (l *link) Upload(ctx context.Context, _ im.Addr, conv string, f im.File, r 
 	if err := l.mustKnow(ctx, room); err != nil {
 		return "", err
 	}
-	if encrypted, _ := l.mem.secrecy(room); encrypted {
-		return "", &im.Refused{Text: "This conversation is end-to-end encrypted and this box can't send files there yet. Use another Matrix app for them."}
+	encrypted, _ := l.mem.secrecy(room)
+	var sealed *sealing
+	if encrypted {
+		sealed = seal(r)
+		r, f.Type, f.Name = sealed, "", ""
 	}
 	uri, err := l.upload(ctx, f, r)
-	if err != nil {
-		return "", fmt.Errorf("send the file: %w", err)
+	switch {
+	case errors.Is(err, mautrix.MTooLarge):
+		return "", &im.Refused{Text: textFileTooLarge}
+	case err != nil && (ctx.Err() != nil || tokenRefused(err) || passing(err)):
+		return "", err
+	case err != nil:
+		return "", &im.Refused{Text: fmt.Sprintf("The Matrix server refused it (%s).", words(err))}
+	case encrypted:
+		return sealed.ref(uri)
 	}
 	return uri.String(), nil
+}
+
+// admits tells whether the homeserver takes files of that size, as far as it says.
+func (l *link) admits(ctx context.Context, size int64) error {
+	conf, err := l.cli.GetMediaConfig(ctx)
+	if err == nil && conf.UploadSize > 0 && size > conf.UploadSize {
+		return &im.Refused{Text: textFileTooLarge}
+	}
+	return nil // one that does not say may take it
+}
+
+// sealing is a file that is encrypted on its way out (client-server API, encrypted
+// attachments). The server may answer while it is still read, so a lock keeps its
+// check sum in order.
+type sealing struct {
+	mu   sync.Mutex
+	info event.EncryptedFileInfo
+	from io.ReadSeekCloser
+	done bool // all of it was read
+}
+
+func seal(r io.Reader) *sealing {
+	s := &sealing{info: event.EncryptedFileInfo{EncryptedFile: *attachment.NewEncryptedFile()}}
+	s.from = s.info.EncryptStream(r)
+	return s
+}
+
+// Read reads on.
+func (s *sealing) Read(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, err := s.from.Read(b)
+	s.done = s.done || err == io.EOF
+	return n, err
+}
+
+// ref describes the file, for refOf's readers.
+func (s *sealing) ref(at id.ContentURI) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.done {
+		return "", errors.New("the server took only a part of the file")
+	}
+	if err := s.from.Close(); err != nil {
+		return "", err
+	}
+	s.info.URL = at.CUString()
+	b, err := json.Marshal(s.info)
+	return string(b), err
 }
 
 // upload streams a file to the homeserver.

@@ -130,6 +130,20 @@ func (f *friend) read(e *event.Event) string {
 	return out.Content.AsMessage().Body
 }
 
+// lastContent is what the newest event said.
+func (f *friend) lastContent() *event.MessageEventContent {
+	f.t.Helper()
+	var newest *event.Event
+	for _, e := range f.last {
+		if newest == nil || e.Timestamp > newest.Timestamp {
+			newest = e
+		}
+	}
+	out, err := f.mach.DecryptMegolmEvent(f.t.Context(), newest)
+	f.must(err)
+	return out.Content.AsMessage()
+}
+
 // hears syncs until it has read the words.
 func (f *friend) hears(words string) {
 	f.t.Helper()

@@ -2,11 +2,13 @@ package matrix
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
+	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 
 	"nudge/bridge/im"
@@ -222,10 +224,56 @@ func TestNoClearWay(t *testing.T) {
 	if err := l.Handle(t.Context(), account, im.Message{ID: "m4", Conv: w.bob, Text: "plugh words", Rel: im.Rel{Kind: im.React, To: "$e1"}}); !errors.Is(err, im.ErrUnsupported) {
 		t.Errorf("words as a reaction: %v", err)
 	}
-	if _, err := l.Upload(t.Context(), account, w.bob, im.File{Name: "plugh"}, strings.NewReader("plugh")); !errors.As(err, &no) {
-		t.Errorf("a file: %v", err)
-	}
 	w.unsaid("plugh")
+}
+
+// maxUpload is how large a file the homeserver takes, in bytes.
+const maxUpload = 1 << 20
+
+// TestEncryptedFileOut: a file for an encrypted room leaves encrypted, its name too;
+// one that was taken before the room was encrypted does not go there.
+func TestEncryptedFileOut(t *testing.T) {
+	w, bob := newSecretWorld(t)
+	l := w.connect()
+	plain := "plugh " + strings.Repeat("xyzzy ", 20_000)
+	f := im.File{Name: "plugh.txt", Type: "text/plain", Size: int64(len(plain))}
+	if _, err := l.Upload(t.Context(), account, w.bob, f, nil); err != nil {
+		t.Errorf("the server's limit is %v", err)
+	}
+	var no *im.Refused
+	if _, err := l.Upload(t.Context(), account, w.bob, im.File{Name: "a", Size: maxUpload + 1}, nil); !errors.As(err, &no) || no.Text != textFileTooLarge {
+		t.Errorf("a file over the server's limit: %v", err)
+	}
+	var err error
+	if f.Ref, err = l.Upload(t.Context(), account, w.bob, f, strings.NewReader(plain)); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Handle(t.Context(), account, im.Message{ID: "m1", Conv: w.bob, File: &f}); err != nil {
+		t.Fatal(err)
+	}
+	bob.hears("plugh.txt")
+	sent := bob.lastContent()
+	if sent.File == nil || sent.URL != "" || sent.MsgType != event.MsgFile || refOf(sent) != f.Ref || sent.Info.Size != len(plain) {
+		t.Errorf("%+v", sent)
+	}
+	r, _, err := l.Open(t.Context(), account, refOf(sent))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(r); string(got) != plain || err != nil {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	r.Close()
+	w.unsaid("plugh", "xyzzy")
+	f.Ref = "mxc://hs.test/7"
+	if err := l.Handle(t.Context(), account, im.Message{ID: "m2", Conv: w.bob, File: &f}); !errors.As(err, &no) || no.Text != textFileInClear {
+		t.Errorf("a file in clear in an encrypted room: %v", err)
+	}
+	short := seal(strings.NewReader(plain))
+	short.Read(make([]byte, 9))
+	if ref, err := short.ref(id.ContentURI{}); err == nil {
+		t.Errorf("a half file is %s", ref)
+	}
 }
 
 // TestOtherKeys: a store that does not fit what the server knows makes a new

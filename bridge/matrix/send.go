@@ -77,7 +77,11 @@ func (l *link) put(ctx context.Context, r id.RoomID, m im.Message, to id.EventID
 	var sealed any
 	err := l.retryIf(ctx, untaken, func() (err error) {
 		kind, body := kind, clear
-		if encrypted, _ := l.mem.secrecy(r); encrypted && kind != event.EventReaction {
+		encrypted, _ := l.mem.secrecy(r)
+		if m.File != nil && encrypted != isSealed(m.File.Ref) {
+			return &im.Refused{Text: textFileInClear}
+		}
+		if encrypted && kind != event.EventReaction {
 			if sealed == nil {
 				if sealed, err = l.seal(ctx, r, kind, clear, origin); err != nil {
 					return err

@@ -57,8 +57,14 @@ func compose(m im.Message, to string, about target) (stanza.Message, error) {
 	case m.Kind == im.Nudge:
 		// The hint makes servers keep it, so that it can be settled and caught up.
 		add(element(nsAttention, "attention"), element(nsHints, "store"))
-	case m.File != nil, m.Rel.Kind != im.NoRel && about.name == "", m.Rel.Kind == im.Vote:
+	case m.Rel.Kind != im.NoRel && about.name == "", m.Rel.Kind == im.Vote:
 		return p, im.ErrUnsupported
+	case m.File != nil:
+		// The same address as words: that is how clients know that it is all (XEP-0066 §3).
+		p.Body = m.File.Ref
+		x := element(nsOOB, "x")
+		x.Nodes = []stanza.Node{words(nsOOB, "url", m.File.Ref)}
+		add(x, element(nsActive, "active"), element(nsMarkers, "markable"))
 	case m.Rel.Kind == im.React:
 		r := element(nsReactions, "reactions", "id", about.name)
 		for _, e := range strings.Fields(body) {

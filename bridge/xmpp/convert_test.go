@@ -197,7 +197,7 @@ func TestCompose(t *testing.T) {
 		{"reaction", msg(func(m *im.Message) { m.Rel.Kind, m.Text = im.React, "👍" }), true, head + `<reactions xmlns="urn:xmpp:reactions:0" id="t1"><reaction xmlns="urn:xmpp:reactions:0">👍</reaction></reactions><store xmlns="urn:xmpp:hints"></store>` + tail},
 		{"reaction to what is not known", msg(func(m *im.Message) { m.Rel.Kind, m.Text = im.React, "👍" }), false, "unsupported"},
 		{"only bytes", im.Message{ID: "o1", Conv: "bob@b.test", Raw: []byte("x")}, false, "unsupported"},
-		{"file", msg(func(m *im.Message) { m.File = &im.File{Ref: "x"} }), false, "unsupported"},
+		{"file", msg(func(m *im.Message) { m.File = &im.File{Ref: "x"} }), false, head + `<body>x</body><x xmlns="jabber:x:oob"><url xmlns="jabber:x:oob">x</url></x>` + chat},
 	} {
 		about := target{}
 		if c.known {

@@ -127,7 +127,7 @@ func refuse(iq *stanza.IQ) {
 // file that somebody sent.
 func (l *link) Open(ctx context.Context, _ im.Addr, ref string) (io.ReadCloser, im.File, error) {
 	if fetch.Usable(ref) {
-		return fetch.Get(ctx, ref, fetch.Config{Hosts: im.Words(l.host.Setting(l.user, fileHosts)), Roots: l.roots})
+		return fetch.Get(ctx, ref, l.fetching())
 	}
 	return fetchPicture(ctx, l.s, "", ref)
 }

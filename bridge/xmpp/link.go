@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"io"
 	"log/slog"
 	"strconv"
 	"sync"
@@ -41,6 +40,7 @@ type link struct {
 	pages    map[string][]*stanza.Node // archive results by query
 	shown    visibility
 	lobby    *lobby
+	uploads  uploads
 }
 
 // held is a stanza that waits until the archive has been read.
@@ -252,9 +252,4 @@ func (l *link) Find(ctx context.Context, _ im.Addr, handle string) (im.Person, e
 		return p, nil
 	}
 	return p, err
-}
-
-// Upload is not offered: files go as links of the box.
-func (l *link) Upload(context.Context, im.Addr, string, im.File, io.Reader) (string, error) {
-	return "", im.ErrUnsupported
 }

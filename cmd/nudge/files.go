@@ -18,7 +18,7 @@ import (
 )
 
 // filesDir, in the data folder, is where files from networks lie while a browser
-// gets them.
+// gets them, and those that clients send there.
 const filesDir = "files"
 
 // withFiles serves what people on networks sent before other pages.
@@ -44,6 +44,32 @@ func (s *server) withFiles(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 		}
 	})
+}
+
+// room makes place for a file that a client sends to a network.
+func (s *server) room(size int64) (bridge.Room, error) {
+	k, err := s.media.Park(size)
+	if err != nil {
+		return nil, forPerson(err)
+	}
+	return parked{k}, nil
+}
+
+// parked is a file whose errors the hub understands.
+type parked struct{ *media.Parked }
+
+func (p parked) Write(b []byte) (int, error) {
+	n, err := p.Parked.Write(b)
+	return n, forPerson(err)
+}
+
+// forPerson tells the hub what of an error of the pages is for a person.
+func forPerson(err error) error {
+	var no *media.Refused
+	if errors.As(err, &no) {
+		return &im.Refused{Text: no.Text}
+	}
+	return err
 }
 
 // filesAt is what links to files begin with for a client that came in on local: at

@@ -164,6 +164,7 @@ func start(conf config, log *slog.Logger, lights control.Lights, tail func() []s
 	}
 	box.SignInChanged = func(handle string) { s.msn.VoidTickets(handle); s.web.SignOut(handle); s.media.Forget(handle) }
 	box.Hub.OfferFiles(s.filesAt)
+	box.Hub.TakeFiles(s.room)
 	box.Hub.ShowPictures(s.media.Portrait)
 	box.Troubled, box.Outside, box.Reach, box.Overhear, box.Try = s.troubled, s.outside, s.likelyAddress, s.msn.Record, s.guess
 	box.Restore, box.Media = s.restore, s.removable

@@ -19,6 +19,7 @@ const (
 const (
 	flagAck    = 0x02
 	flagError  = 0x08
+	flagFile   = 0x10 // data of a file; 0x20 stands beside it
 	flagObject = 0x20 // data of an MSNObject
 	flagCancel = 0x40
 	flagEnding = 0x80

@@ -2,8 +2,8 @@
 // them MSNSLP, with which one asks another for a picture (MSNP.md D.5 to D.8).
 //
 // A Host plays the contacts of a conversation that have no client of their own, who
-// give their pictures and ask for the client's: payloads of MSG go in, payloads come
-// out. It has no goroutines, does no I/O and
+// give their pictures, ask for the client's and take its files: payloads of MSG go in,
+// payloads come out. It has no goroutines, does no I/O and
 // knows no time: whoever has it asks it about one payload after the other.
 //
 // # Pace
@@ -39,11 +39,13 @@ type Message struct {
 type Host struct {
 	client   string
 	picture  func(contact string, sha1 [sha1.Size]byte) []byte
+	files    func(Offer) File
 	random   func() uint32
 	contacts map[string]*contact // by address in lower case
 	turn     *contact            // who sends his picture now
 	waiting  []*contact          // who would like to
 	asking   *asking             // nil while nobody wants to see the client's own
+	coming   []*coming           // files from the client
 }
 
 // contact is one who is played.
@@ -76,9 +78,10 @@ const (
 )
 
 // New makes the host of a client with that address. picture gives what a contact
-// shows when that has the check sum that is asked for, else nil.
-func New(client string, picture func(contact string, sha1 [sha1.Size]byte) []byte) *Host {
-	return &Host{client: client, picture: picture, random: rand.Uint32, contacts: map[string]*contact{}}
+// shows when that has the check sum that is asked for, else nil. files says where a
+// file goes, nil when it is not taken; it must not call the Host. It may be nil.
+func New(client string, picture func(contact string, sha1 [sha1.Size]byte) []byte, files func(Offer) File) *Host {
+	return &Host{client: client, picture: picture, files: files, random: rand.Uint32, contacts: map[string]*contact{}}
 }
 
 // Addressee is whom the payload of a MSG is for, "" when there is no frame in it.
@@ -94,18 +97,21 @@ func Addressee(payload []byte) string {
 // Take answers what the client said to the contact that Addressee names. The caller
 // has made sure that it is one who is played.
 func (h *Host) Take(payload []byte) []Message {
-	m, _ := wire.ParseMessage(payload)
-	f, ok := parseFrame(m.Body)
+	f, ok := parseFrame(content(payload))
 	to := Addressee(payload)
 	if !ok || to == "" {
 		return nil
 	}
 	c := h.contact(to)
+	x := h.find(func(x *coming) bool { return f.session != 0 && x.id == f.session && x.to == c })
 	switch {
 	case f.flags&flagAck != 0:
 		return h.acknowledged(c, f.ack)
 	case f.flags&(flagError|flagCancel|flagEnding) != 0:
-		if f.session != 0 && c.session != nil && c.session.id == f.session {
+		switch {
+		case x != nil:
+			h.withdrawn(x)
+		case f.session != 0 && c.session != nil && c.session.id == f.session:
 			return h.over(c)
 		}
 	case f.session == 0 && f.flags&^flagCompat == 0:
@@ -114,10 +120,18 @@ func (h *Host) Take(payload []byte) []Message {
 			return nil
 		}
 		return append(h.ack(c, f), h.heard(c, parseSLP(whole))...)
+	case x != nil:
+		return h.took(x, f)
 	case f.session != 0:
 		return h.received(c, f)
 	}
 	return nil
+}
+
+// content is what follows the fields of a payload.
+func content(payload []byte) []byte {
+	m, _ := wire.ParseMessage(payload)
+	return m.Body
 }
 
 // contact is the one with that address.
@@ -151,7 +165,10 @@ func (c *contact) gather(f frame) (whole []byte, ok bool) {
 func (h *Host) heard(c *contact, m slp) []Message {
 	h.told(c, m)
 	call, kind := m.head.Get("Call-ID"), strings.ToLower(m.head.Get("Content-Type"))
+	x := h.find(func(x *coming) bool { return x.to == c && x.invite.head.Get("Call-ID") == call })
 	switch {
+	case m.is("INVITE") && kind == bodySession && strings.EqualFold(m.body.Get("EUF-GUID"), filesGUID):
+		return h.offered(c, m)
 	case m.is("INVITE") && kind == bodySession:
 		return h.invited(c, m)
 	case m.is("INVITE") && kind == bodyTransport: // it would come itself for the data
@@ -161,28 +178,34 @@ func (h *Host) heard(c *contact, m slp) []Message {
 		}
 		body := "Bridge: TCPv1\r\nListening: false\r\n" + nonce + ": {00000000-0000-0000-0000-000000000000}\r\n"
 		return h.say(c, m.reply("200 OK", h.client, c.address, bodyOffer, body))
+	case m.is("BYE") && x != nil:
+		h.withdrawn(x)
 	case m.is("BYE") && c.session != nil && c.session.call == call:
 		return h.over(c)
 	}
 	return nil
 }
 
-// invited answers an INVITE: only pictures can be had. Who asks again gave the one
-// before up.
+// invited answers an INVITE for what a contact has: only pictures. Who asks again gave
+// the one before up.
 func (h *Host) invited(c *contact, m slp) (out []Message) {
 	sum, known := sumOf(m.object())
 	s := &session{id: m.number("SessionID"), app: m.number("AppID"), call: m.head.Get("Call-ID"), sum: sum}
-	body := fmt.Sprintf("SessionID: %d\r\n", s.id)
 	if s.id == 0 || !known || h.picture(c.address, s.sum) == nil {
-		return h.say(c, m.reply("603 Decline", h.client, c.address, bodySession, body))
+		return h.decline(c, m)
 	}
 	if c.session != nil {
 		out = h.over(c)
 	}
 	c.session = s
-	out = append(out, h.say(c, m.reply("200 OK", h.client, c.address, bodySession, body))...)
+	out = append(out, h.say(c, m.reply("200 OK", h.client, c.address, bodySession, fmt.Sprintf("SessionID: %d\r\n", s.id)))...)
 	s.said = c.id
 	return out
+}
+
+// decline refuses an INVITE.
+func (h *Host) decline(c *contact, m slp) []Message {
+	return h.say(c, m.reply("603 Decline", h.client, c.address, bodySession, fmt.Sprintf("SessionID: %d\r\n", m.number("SessionID"))))
 }
 
 // acknowledged goes on with c's picture when the client has got what it is to get

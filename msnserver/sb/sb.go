@@ -4,7 +4,9 @@
 //
 // A Seat's handlers run in its connection's reader. Deliver and the callbacks
 // given to the hub run with the hub's lock held; they only queue, and that lock
-// guards the names. One timer for each seat hangs up when nobody says anything.
+// guards the names. One timer for each seat hangs up when nobody says anything. Files
+// that the client gives to people on networks go their way in goroutines of the hub,
+// which come back for what the client is to be told (play.go).
 package sb
 
 import (
@@ -12,6 +14,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,8 +36,10 @@ type Seat struct {
 	hub   *bridge.Hub
 	seat  *bridge.Seat // reader's
 	ear   dialect.Ear  // reader's
-	p2p   *p2p.Host    // reader's; nil until the client speaks to somebody who is played
 	asked bool         // reader's: for the client's picture
+
+	playing sync.Mutex // held while something of the hub is asked, never the other way round
+	p2p     *p2p.Host  // guarded by playing; nil until the client speaks to somebody who is played
 
 	made  time.Time            // the seat
 	said  atomic.Int64         // when anybody said something last, in ns since then
@@ -75,6 +80,7 @@ func (s *Seat) Serve() {
 	conn.Serve(s.Conn, wire.ToSB, table, s, func() {
 		s.idle.Stop()
 		if s.seat != nil {
+			s.stopPlaying()
 			s.seat.Leave(s.quiet.Load())
 		}
 	})
@@ -196,50 +202,12 @@ func (s *Seat) msg(cmd wire.Command) error {
 	}
 	s.seat.Send(m, done)
 	switch {
-	case !s.Dialect().Pictures:
-	case m.Speaks():
+	case !m.Speaks():
+		s.play(cmd.Payload, m.Offer)
+	case s.Dialect().Pictures:
 		s.askPicture()
-	default:
-		s.play(cmd.Payload)
 	}
 	return nil
-}
-
-// play answers what the client's program says to that of somebody on a network, who
-// has none that understands it (MSNP.md D.7).
-func (s *Seat) play(payload []byte) {
-	to := p2p.Addressee(payload)
-	if to == "" || !s.seat.Stands(to) {
-		return
-	}
-	s.hear(s.host().Take(payload))
-}
-
-// askPicture lets somebody on a network ask the client, once in a conversation, for
-// what it shows of itself (MSNP.md D.8).
-func (s *Seat) askPicture() {
-	if s.asked {
-		return
-	}
-	object, by, ok := s.seat.Wanted()
-	if s.asked = ok; ok {
-		const app = 1 // of Messenger up to 7.5
-		s.hear(s.host().Ask(by, wire.Unescape(object), app, s.seat.Wear))
-	}
-}
-
-func (s *Seat) host() *p2p.Host {
-	if s.p2p == nil {
-		s.p2p = p2p.New(s.seat.Person().ID, s.seat.Picture)
-	}
-	return s.p2p
-}
-
-// hear tells the client what others say to its program.
-func (s *Seat) hear(said []p2p.Message) {
-	for _, m := range said {
-		s.seat.Hear(m.From, m.Payload)
-	}
 }
 
 // acknowledge answers a message as the client asked for it: U never, N only a

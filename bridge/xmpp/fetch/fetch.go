@@ -1,6 +1,6 @@
-// Package fetch gets files by their address from the Internet, and only from there:
-// the address is a stranger's word, and whoever believes it could be made to ask a
-// router, a printer or himself. What an address leads to is decided when the
+// Package fetch gets files by their address from the Internet, and puts some there,
+// and nowhere else: the address is a stranger's word, and whoever believes it could be
+// made to ask a router, a printer or himself. What an address leads to is decided when the
 // connection is made, so that no name can lead elsewhere afterwards; each redirect
 // is decided anew. Servers that the owner named are believed.
 //
@@ -31,6 +31,7 @@ type Config struct {
 	// Hosts are servers that may be anywhere, as the addresses name them: HOST, or
 	// HOST:PORT.
 	Hosts []string
+	Peers []netip.Addr   // machines that are believed by whatever name
 	Roots *x509.CertPool // nil: those of the system
 }
 
@@ -62,10 +63,8 @@ func Get(ctx context.Context, address string, c Config) (io.ReadCloser, im.File,
 		return nil, f, fmt.Errorf("%q is no address of a file", address)
 	}
 	req.Header.Set("User-Agent", "nudge")
-	resp, err := c.client().Do(req)
+	resp, err := do(req, c.client())
 	switch {
-	case errors.Is(err, errInside):
-		return nil, f, &im.Refused{Text: "This file is at " + address + ", which leads to no public server but into a home network. The box fetches such files only from servers that its owner named, with the setting file_hosts of the link."}
 	case err != nil:
 		return nil, f, err
 	case resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusGone:
@@ -77,6 +76,39 @@ func Get(ctx context.Context, address string, c Config) (io.ReadCloser, im.File,
 	}
 	f.Type, f.Size = resp.Header.Get("Content-Type"), max(resp.ContentLength, 0)
 	return resp.Body, f, nil
+}
+
+// Put uploads f, of f.Size bytes, to an address and no other, with the fields in
+// header, which it adds to. What is for a person is *im.Refused.
+func Put(ctx context.Context, address string, header http.Header, f im.File, r io.Reader, c Config) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, address, io.NopCloser(r))
+	if err != nil || !Usable(address) {
+		return fmt.Errorf("%q is no address for a file", address)
+	}
+	req.Header = header
+	header.Set("User-Agent", "nudge")
+	header.Set("Content-Type", f.Type)
+	req.ContentLength = f.Size
+	client := c.client()
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	resp, err := do(req, client)
+	if err != nil {
+		return err
+	}
+	resp.Body.Close()
+	if resp.StatusCode/100 != 2 {
+		return &im.Refused{Text: "The server at " + req.URL.Host + " does not take it (" + resp.Status + "). Try again later, or send it in another way."}
+	}
+	return nil
+}
+
+// do makes a request, and says in words why it must not be made.
+func do(req *http.Request, client *http.Client) (*http.Response, error) {
+	resp, err := client.Do(req)
+	if errors.Is(err, errInside) {
+		return nil, &im.Refused{Text: "This file's place is " + req.URL.String() + ", which leads to no public server but into a home network. The box uses such servers only when its owner named them, with the setting file_hosts of the link."}
+	}
+	return resp, err
 }
 
 func (c Config) client() *http.Client {
@@ -110,7 +142,8 @@ func (c Config) dial(ctx context.Context, network, addr string) (net.Conn, error
 			return nil, err
 		}
 		d.Control = func(_, at string, _ syscall.RawConn) error {
-			if ap, err := netip.ParseAddrPort(at); err != nil || !public(ap.Addr(), own) {
+			ap, err := netip.ParseAddrPort(at)
+			if err != nil || !public(ap.Addr(), own) && !slices.Contains(c.Peers, ap.Addr().Unmap().WithZone("")) {
 				return errInside
 			}
 			return nil

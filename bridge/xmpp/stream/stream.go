@@ -29,6 +29,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -159,6 +160,17 @@ func (s *Stream) Start(h Handler) {
 
 // Bound is the full address that the server gave us.
 func (s *Stream) Bound() JID { return s.bound }
+
+// Peer is the address of the server's machine, the zero Addr while that is not known.
+func (s *Stream) Peer() netip.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.wire == nil {
+		return netip.Addr{}
+	}
+	at, _ := netip.ParseAddrPort(s.wire.conn.RemoteAddr().String())
+	return at.Addr().Unmap().WithZone("")
+}
 
 // Offers tells whether the server announced a stream feature after log-in.
 func (s *Stream) Offers(space, local string) bool { return Child(s.features, space, local) != nil }

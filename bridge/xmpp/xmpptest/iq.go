@@ -12,6 +12,10 @@ import (
 func (s *Server) iq(a *account, x *session, n *stanza.Node) {
 	to, typ := attr(n, "to"), attr(n, "type")
 	bare, res := split(to)
+	if to == "upload."+s.Domain && s.Slots != nil && len(n.Nodes) > 0 {
+		s.upload(x, n, &n.Nodes[0])
+		return
+	}
 	if to != "" && to != s.Domain && bare != x.bare() || res != "" {
 		if b := s.local(to); b != nil && b.sessions[res] != nil {
 			b.sessions[res].give(n)
@@ -49,6 +53,8 @@ func (s *Server) iq(a *account, x *session, n *stanza.Node) {
 		s.reply(x, n, "")
 	case ns == stanza.NSDiscoInfo:
 		s.disco(x, n, to)
+	case ns == stanza.NSDiscoItems && s.Slots != nil:
+		s.reply(x, n, "<query xmlns='"+ns+"'><item jid='upload."+s.Domain+"'/></query>")
 	case ns == nsMAM && !s.NoMAM:
 		s.query(a, x, n, q)
 	case ns == nsBlocking && !s.NoBlocking:

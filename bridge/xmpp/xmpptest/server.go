@@ -48,6 +48,9 @@ type Options struct {
 	// Reluctant leaves subscriptions as they are when a component with privileges sets
 	// them, and says yes.
 	Reluctant bool
+	// Slots makes what is in a slot for a file of that name and size, "" for none. nil:
+	// there is no such service.
+	Slots func(name, size string) string
 	Registration
 }
 

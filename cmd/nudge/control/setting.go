@@ -50,7 +50,7 @@ var settings = []struct {
 	{Setting{Key: SettingUpstream, Help: "address of the name server that is asked for names that don't lead here, " +
 		"such as 192.168.1.1; empty: they are refused"}, upstreamWrong},
 	{Setting{Key: bridge.FileHours, Default: strconv.Itoa(bridge.DefaultFileHours), Help: "for how many hours a link to a file that came from Matrix or XMPP is good"}, hoursWrong},
-	{Setting{Key: SettingFileSpace, Default: strconv.Itoa(DefaultFileSpace), Help: "how many MB of the disk such files may take while somebody looks at them; larger ones can't be opened"}, megabytesWrong},
+	{Setting{Key: SettingFileSpace, Default: strconv.Itoa(DefaultFileSpace), Help: "how many MB of the disk such files may take while somebody looks at them, and those that the old clients send; larger ones can't be opened or sent"}, megabytesWrong},
 	{Setting{Key: SettingLoginLive, Help: "addresses of PCs or networks for which login.live.com and other names that Microsoft still uses lead here; " +
 		"never list Windows 8 or later, which itself signs in there"}, pcsWrong},
 	{Setting{Key: SettingPatched, Default: "off", Help: "on: PCs that were patched for Escargot or CrossTalk are led here"}, switchWrong},

@@ -24,6 +24,7 @@ func (s *server) ejabberd() (err error) {
 	}
 	s.Domain = "ej.test"
 	s.settings.Domain, s.settings.Component, s.settings.HTTP = s.Domain, freePort(), freePort()
+	s.settings.Files = freePort()
 	if s.settings.PKI, err = newPKI(s.Dir, names(s.Domain)...); err != nil {
 		return err
 	}
@@ -43,7 +44,7 @@ func (s *server) ejabberd() (err error) {
 		"-ejabberd", "log_rotate_count", "0", "-s", "ejabberd", "-noinput",
 	}
 	api := loopback(s.settings.HTTP)
-	s.await = append(s.await, api, loopback(s.settings.Component))
+	s.await = append(s.await, api, loopback(s.settings.Component), loopback(s.settings.Files))
 	s.register = func(user, password string) error {
 		body, err := json.Marshal(map[string]string{"user": user, "host": s.Domain, "password": password})
 		if err != nil {

@@ -19,6 +19,7 @@ func (s *server) prosody() (err error) {
 	}
 	s.Domain = "xmpp.test"
 	s.settings.Domain, s.settings.Component = s.Domain, freePort()
+	s.settings.Files = freePort()
 	if s.settings.PKI, err = newPKI(s.Dir, names(s.Domain)...); err != nil {
 		return err
 	}
@@ -30,7 +31,7 @@ func (s *server) prosody() (err error) {
 		return err
 	}
 	s.command = []string{program, "-F", "--config", config}
-	s.await = append(s.await, loopback(s.settings.Component))
+	s.await = append(s.await, loopback(s.settings.Component), loopback(s.settings.Files))
 	s.register = func(user, password string) error {
 		_, err := run(s.Dir, nil, "prosodyctl", "--config", config, "register", user, s.Domain, password)
 		return err

@@ -32,6 +32,7 @@ type server struct {
 type settings struct {
 	Dir, Domain, Secret   string
 	Port, Component, HTTP int
+	Files                 int // where files are put and got
 	PKI                   pki
 	Presence              bool
 	Registrations         []string // of application services

@@ -3,7 +3,6 @@ package media
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -21,6 +20,7 @@ type spool struct {
 
 	mu     sync.Mutex
 	kept   map[string]*kept // by token
+	parked int              // files on their way to a network
 	used   int64            // bytes of all of them, and of those that come
 	timer  *time.Timer
 	closed bool
@@ -120,14 +120,10 @@ func (s *spool) fetch(k *kept, open func() (io.ReadCloser, error)) error {
 		return err
 	}
 	defer from.Close()
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
-		return fmt.Errorf("no room for files: %w", err)
-	}
-	file, err := os.CreateTemp(s.dir, "file-*")
+	file, err := s.temporary()
 	if err != nil {
-		return fmt.Errorf("no room for files: %w", err)
+		return err
 	}
-	os.Remove(file.Name()) // it lasts as long as it is open
 	n, err := io.Copy(&filling{s, file, s.space()}, from)
 	if err != nil {
 		file.Close()
@@ -169,7 +165,7 @@ func (s *spool) take(n, space int64) error {
 		switch {
 		case oldest != nil:
 			s.remove(oldest)
-		case len(s.kept) == 1:
+		case len(s.kept)+s.parked == 1:
 			return errTooLarge
 		default:
 			return errNoRoom

@@ -9,7 +9,7 @@ deliver a key after the event it is for. A message counts as sent when the serve
 answer to `send`.
 
 Commands: create invite [encrypted] | encrypt room | join room | leave room |
-picture room name data [altered] (data in base64; altered: with a wrong hash) |
+picture room name data [altered] (data in base64; altered: with a wrong hash) | file id (what a message brings, decrypted) |
 invite room user | accept on | send room body [edit] | react room id key |
 redact room id | hold on (keeps back the keys it shares) | typing room on | receipt room id | presence presence
 [status_msg] | rooms | history room [encrypted] | raw method path [body] |
@@ -77,6 +77,7 @@ class Peer:
         self.accept, self.leaving = True, False
         self.locks = {}
         self.unread = []  # (room, event) without a key
+        self.said = {}  # contents by id
         config = nio.AsyncClientConfig(store=SqliteStore, store_name="nio.db", store_sync_tokens=True,
                                        pickle_key="test", request_timeout=20, max_timeouts=0, max_timeout_retry_wait_time=1)
         self.c = Client(a.homeserver, a.user, store_path=a.store, config=config)
@@ -150,6 +151,7 @@ class Peer:
             self.unread.append((room, e))
             emit("undecryptable", **base)
         elif kind == "m.room.message":
+            self.said[e.event_id] = content
             emit("msg", **base, body=content.get("body"), msgtype=content.get("msgtype"), decrypted=bool(e.decrypted),
                  edit=relation.get("event_id") if relation.get("rel_type") == "m.replace" else None)
         elif kind == "m.reaction":
@@ -241,6 +243,18 @@ class Peer:
             content["url"] = answer.content_uri
         return await self.send(room, "m.room.message", content)
 
+    async def file(self, ident):
+        content = self.said[ident]
+        sealed = content.get("file")
+        place = (sealed or content)["url"].removeprefix("mxc://")
+        answer = await self.c.send("GET", f"/_matrix/client/v1/media/download/{place}", headers={"Authorization": f"Bearer {self.c.access_token}"})
+        data = await answer.read()
+        if answer.status != 200:
+            raise RuntimeError(str(data))
+        if sealed:
+            data = nio.crypto.attachments.decrypt_attachment(data, sealed["key"]["k"], sealed["hashes"]["sha256"], sealed["iv"])
+        return {"body": base64.b64encode(data).decode(), "type": content["msgtype"], "show": content["info"]["mimetype"], "decrypted": bool(sealed)}
+
     async def create(self, invite, encrypted):
         state = [{"type": "m.room.encryption", "state_key": "", "content": MEGOLM}] if encrypted else []
         r = await self.c.room_create(is_direct=True, invite=[invite], preset=nio.RoomPreset.trusted_private_chat, initial_state=state)
@@ -295,6 +309,8 @@ class Peer:
             return await self.send(room, "m.room.message", content)
         if op == "picture":
             return await self.picture(room, q["name"], base64.b64decode(q["data"]), q.get("altered"))
+        if op == "file":
+            return await self.file(q["id"])
         if op == "react":
             relation = {"rel_type": "m.annotation", "event_id": q["id"], "key": q["key"]}
             return await self.send(room, "m.reaction", {"m.relates_to": relation})
