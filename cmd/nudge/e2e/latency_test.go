@@ -88,7 +88,8 @@ func (sc *scene) xmppCourse(b *testing.B) (c course) {
 		return writer.write("<message type='chat' to='" + bob.ID + "' id='" + text + "'><body>" + text + "</body></message>")
 	}
 	c.heard = func(text string) time.Time {
-		e := reader.wait(b, from, text, func(e element) bool { return e.Body == text })
+		e, err := reader.find(from, func(e element) bool { return e.Body == text })
+		check(b, err)
 		from = e.n + 1
 		return e.at
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -131,9 +130,8 @@ func (x *plainXMPP) len() int {
 	return len(x.came)
 }
 
-// wait waits for the first stanza from a position on that matches.
-func (x *plainXMPP) wait(t testing.TB, from int, what string, match func(element) bool) element {
-	t.Helper()
+// find waits for the first stanza from a position on that matches.
+func (x *plainXMPP) find(from int, match func(element) bool) (element, error) {
 	late := time.NewTimer(patience)
 	defer late.Stop()
 	for {
@@ -142,32 +140,15 @@ func (x *plainXMPP) wait(t testing.TB, from int, what string, match func(element
 		x.mu.Unlock()
 		for ; from < len(came); from++ {
 			if match(came[from]) {
-				return came[from]
+				return came[from], nil
 			}
 		}
 		select {
 		case <-changed:
 		case <-x.done:
-			t.Fatalf("%s has ended the stream of %s, who waits for %s", x.me.server.Kind, x.me.ID, what)
+			return element{}, fmt.Errorf("%s has ended the stream of %s", x.me.server.Kind, x.me.ID)
 		case <-late.C:
-			t.Fatalf("%s waits in vain for %s", x.me.ID, what)
+			return element{}, fmt.Errorf("%s waits in vain", x.me.ID)
 		}
 	}
-}
-
-// ended tells whether the server ends the stream soon.
-func (x *plainXMPP) ended() bool {
-	select {
-	case <-x.done:
-		return true
-	case <-time.After(patience):
-		return false
-	}
-}
-
-// quoted is text as it is written in XML.
-func quoted(text string) string {
-	var b strings.Builder
-	xml.EscapeText(&b, []byte(text))
-	return b.String()
 }
