@@ -40,14 +40,14 @@ func TestAppService(t *testing.T) {
 // newServiceScene makes a box that is the homeserver's application service, and bob,
 // who knows the account's user name there. The homeserver learns of the box last.
 func newServiceScene(t *testing.T, v msnclient.Version) *scene {
-	s := ownServer(t, "dendrite", true)
-	sc := &scene{test: t, server: s, version: v, via: newProxy(t, s.Addr())}
+	s, listen := ownServer(t, "dendrite", true), loopback(freePort())
+	sc := &scene{test: t, server: s, version: v, via: newProxy(t, s.Addr()), door: newProxy(t, listen)}
 	sc.box = newBox(t)
 	sc.box.AddUser(t, aliceHandle, v)
 	file := filepath.Join(s.Dir, "nudge.yaml")
 	s.settings.Registrations = []string{file}
 	out, err := sc.box.try("gateway", "add", "matrix", "--homeserver", "http://"+sc.via.Addr, "--domain", s.Domain,
-		"--listen", loopback(freePort()), "--registration", file, "--wait", "1s")
+		"--listen", listen, "--url", "http://"+sc.door.Addr, "--registration", file, "--wait", "1s")
 	if err == nil {
 		t.Fatalf("a homeserver that does not know the box took it: %s", out)
 	}

@@ -22,6 +22,7 @@ type scene struct {
 	bob     peer
 	dave    peer   // who asked to be added, later
 	via     *proxy // between box and server, when somebody reads along
+	door    *proxy // between a homeserver and the box that is its application service
 	client  *msnclient.Client
 	lists   msnclient.Lists
 }
