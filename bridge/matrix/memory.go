@@ -25,7 +25,13 @@ const (
 	directKey  = "direct"   // the account's m.direct
 	ignoredKey = "ignored"  // the account's m.ignored_user_list
 	hushKey    = "hush"     // of its m.push_rules
+	formKey    = "form"     // which form of all this was asked for
 )
+
+// form is raised when /sync is asked for more than before: what is kept of rooms
+// lacks it, and /sync from a kept position will not tell it (catchForm). 1: topics,
+// spaces, upgrades and push rules.
+const form = 1
 
 // room is what the box knows of one room. /sync tells changes only, so it has
 // to be remembered.
@@ -92,6 +98,7 @@ type memory struct {
 	ignored map[id.UserID]bool
 	unheard map[id.UserID]bool // ignored here, and /sync did not say so yet
 	hush    hush
+	form    int
 	stirred map[id.RoomID]bool // rooms that the hub is to hear of
 	dirty   map[string]bool    // keys to write; false: it can wait
 	saving  chan struct{}      // the turn to write: an older value must not come last
@@ -120,13 +127,12 @@ func loadMemory(kv im.KV, me id.UserID) (*memory, error) {
 				return err
 			}
 		}
-		if b := tx.Get([]byte(hushKey)); b != nil {
-			if err := json.Unmarshal(b, &m.hush); err != nil {
-				return err
+		for key, at := range map[string]any{hushKey: &m.hush, formKey: &m.form, ignoredKey: &m.ignored} {
+			if b := tx.Get([]byte(key)); b != nil {
+				if err := json.Unmarshal(b, at); err != nil {
+					return err
+				}
 			}
-		}
-		if b := tx.Get([]byte(ignoredKey)); b != nil {
-			return json.Unmarshal(b, &m.ignored)
 		}
 		return nil
 	})
@@ -225,6 +231,8 @@ func (m *memory) value(key string) any {
 		return m.direct
 	case hushKey:
 		return m.hush
+	case formKey:
+		return m.form
 	}
 	return m.ignored
 }

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 
@@ -145,17 +144,6 @@ func (l *link) putPresence(ctx context.Context, state event.Presence, note *stri
 	}{state, note}
 	_, err := l.cli.MakeRequest(ctx, http.MethodPut, l.cli.BuildClientURL("v3", "presence", l.cli.UserID, "status"), body, nil)
 	return err
-}
-
-// whoIsOnline asks for everybody's presence at once: /sync from a kept
-// position tells changes only. It is worth one try.
-func (l *link) whoIsOnline(ctx context.Context) {
-	resp, err := syncOnce(ctx, l.cli, mautrix.ReqSync{FilterID: filterPresence, SetPresence: l.saying()})
-	if err != nil {
-		l.log.Debug("presence could not be asked for", "err", words(err))
-		return
-	}
-	l.mem.tell(resp.Presence.Events)
 }
 
 // typingFor is how long the server shows the account as writing.

@@ -131,6 +131,11 @@ const (
 		`"timeline":{"types":[` + timelineTypes + `],"lazy_load_members":true,"limit":`
 	filterFollow = filterSync + `50}}}`
 	filterFirst  = filterSync + `1}}}`
+	// filterForm asks for what former versions did not, and who is online now.
+	filterForm = `{"account_data":{"types":["m.push_rules"]},"presence":{"types":["m.presence"]},` +
+		`"room":{"account_data":{"not_types":["*"]},"ephemeral":{"not_types":["*"]},` +
+		`"state":{"types":[` + formTypes + `]},"timeline":{"types":[` + formTypes + `],"limit":1}}}`
+	formTypes = `"m.room.create","m.room.topic","m.space.child"`
 	// filterPresence asks for nothing but who is online now.
 	filterPresence = `{"presence":{"types":["m.presence"]},` + filterNoRooms
 	// filterKeys lets through what is for the device only.

@@ -68,7 +68,9 @@ func (l *link) catchUp(ctx context.Context, since string) (string, error) {
 	next, err := since, errNoPosition
 	state := im.LinkState{Net: Name, State: im.Up, Text: "signed in as " + string(l.cli.UserID) + l.standing(ctx)}
 	if since != "" {
-		l.whoIsOnline(ctx)
+		if err := l.lookAround(ctx); err != nil {
+			return "", err
+		}
 		next, err = l.next(ctx, since, mautrix.ReqSync{Since: since, FilterID: filterFollow})
 		if status(err) == http.StatusBadRequest {
 			l.log.Warn("the server refuses the kept position; starting afresh", "err", words(err))
@@ -83,6 +85,7 @@ func (l *link) catchUp(ctx context.Context, since string) (string, error) {
 		case <-ctx.Done():
 			return "", ctx.Err()
 		}
+		l.mem.formed()
 		next, err = l.next(ctx, "", mautrix.ReqSync{FilterID: filterFirst})
 		<-l.net.firstSync
 	}
