@@ -178,14 +178,6 @@ func (s *hsService) answer(w http.ResponseWriter, r *http.Request, me id.UserID,
 	case p[0] == "logout":
 		s.forget(me, device)
 		answer(w, struct{}{})
-	case p[0] == "joined_rooms":
-		rooms := []id.RoomID{}
-		for r, rm := range s.h.rooms {
-			if m, _ := rm.membership(me); m == "join" {
-				rooms = append(rooms, r)
-			}
-		}
-		answer(w, map[string]any{"joined_rooms": rooms})
 	default:
 		return false
 	}

@@ -508,6 +508,14 @@ func (h *homeserver) other(w http.ResponseWriter, r *http.Request, me id.UserID,
 		room := h.create(me, req.IsDirect, req.Invite...)
 		h.mu.Lock()
 		answer(w, map[string]string{"room_id": string(room)})
+	case p[0] == "joined_rooms":
+		rooms := []id.RoomID{}
+		for r, rm := range h.rooms {
+			if m, _ := rm.membership(me); m == "join" {
+				rooms = append(rooms, r)
+			}
+		}
+		answer(w, map[string]any{"joined_rooms": rooms})
 	case p[0] == "profile":
 		u := h.users[id.UserID(p[1])]
 		if u == nil {

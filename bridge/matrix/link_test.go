@@ -448,6 +448,30 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// TestForbiddenWrongly: a server that is shut down says of a room that the account is
+// not in it. That is believed only when the list of its rooms says so too.
+func TestForbiddenWrongly(t *testing.T) {
+	w := newWorld(t)
+	l := w.connect()
+	forbidden := fault{method: "GET", path: "/state/m.room.encryption", times: 1, status: 403, body: `{"errcode":"M_FORBIDDEN","error":"you are not in it"}`}
+	w.fail(forbidden)
+	w.mustSend(l, "m1", "still here")
+	l = w.restart(l)
+	forbidden.times = 9
+	w.fail(forbidden)
+	w.fail(fault{method: "GET", path: "/joined_rooms", times: 1, status: 500, body: `{"errcode":"M_UNKNOWN","error":"closing"}`})
+	var no *im.Refused
+	if err := w.send(l, "m2", "later"); err == nil || errors.As(err, &no) {
+		t.Errorf("Handle says %v, want to be tried again", err)
+	}
+	if err := w.send(l, "m3", "never"); !errors.As(err, &no) || !strings.Contains(no.Text, "does not let you write") {
+		t.Errorf("Handle says %v, want a refusal", err)
+	}
+	if r := l.(*link).mem.place(w.bob); string(r) != w.room {
+		t.Errorf("the room is %q", r)
+	}
+}
+
 // TestEncryptedFile: it is decrypted on its way, and its end comes only when its hash
 // is right.
 func TestEncryptedFile(t *testing.T) {

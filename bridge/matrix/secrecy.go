@@ -386,8 +386,7 @@ func (l *link) seal(ctx context.Context, r id.RoomID, kind event.Type, clear any
 	case errors.Is(err, olm.ErrAlgorithm):
 		return nil, &im.Refused{Text: "This conversation is encrypted in a way that this box does not know. Use another Matrix app for it."}
 	case errors.Is(err, olm.ErrNotMember):
-		l.mem.left(r)
-		return nil, &im.Refused{Text: "You are not in this conversation any more. Send the message again to start a new one."}
+		return nil, l.outside(r)
 	case err != nil:
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -13,6 +14,7 @@ import (
 	"maunium.net/go/mautrix/id"
 
 	"nudge/bridge/im"
+	"nudge/bridge/matrix/olm"
 )
 
 // send carries a message out. It returns when the server has it: waiting here
@@ -176,17 +178,16 @@ func (l *link) mustKnow(ctx context.Context, r id.RoomID) error {
 	}
 	encrypted, known := l.mem.secrecy(r)
 	if !known {
-		err := l.retry(ctx, func() error {
-			return l.cli.StateEvent(ctx, r, event.StateEncryption, "", nil)
-		})
+		err := l.askEncryption(ctx, r)
 		switch {
 		case err == nil:
 			l.mem.learn(r, true)
 		case errors.Is(err, mautrix.MNotFound) && status(err) == http.StatusNotFound:
 			l.mem.learn(r, false)
+		case errors.Is(err, olm.ErrNotMember):
+			return l.outside(r)
 		case errors.Is(err, mautrix.MForbidden):
-			l.mem.left(r)
-			return &im.Refused{Text: "You are not in this conversation any more. Send the message again to start a new one."}
+			return l.notSent(ctx, "", r, err)
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		default:
@@ -206,4 +207,37 @@ func (l *link) mustKnow(ctx context.Context, r id.RoomID) error {
 		return l.refuseEncrypted()
 	}
 	return nil
+}
+
+// askEncryption asks whether a room is encrypted. ErrNotMember is believed only when
+// the list of the account's rooms says so too: a server that is shut down forbids what
+// it can't look up any more (Dendrite).
+func (l *link) askEncryption(ctx context.Context, r id.RoomID) (err error) {
+	for attempt := range tries {
+		err = l.retry(ctx, func() error { return l.cli.StateEvent(ctx, r, event.StateEncryption, "", nil) })
+		if !errors.Is(err, mautrix.MForbidden) {
+			return err
+		}
+		var in *mautrix.RespJoinedRooms
+		lost := l.retry(ctx, func() (err error) {
+			in, err = l.cli.JoinedRooms(ctx)
+			return err
+		})
+		if lost != nil {
+			return lost
+		}
+		if !slices.Contains(in.JoinedRooms, r) {
+			return olm.ErrNotMember
+		}
+		if err := sleep(ctx, waitFor(nil, attempt, l.net.pause)); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// outside notes that the account is not in a room any more, and says what to do.
+func (l *link) outside(r id.RoomID) error {
+	l.mem.left(r)
+	return &im.Refused{Text: "You are not in this conversation any more. Send the message again to start a new one."}
 }

@@ -24,17 +24,19 @@ import (
 // every pace, so that at any moment some are under way. Prosody takes hundreds a
 // second, Dendrite some 30 on a shared core. The blow falls a random moment up to
 // blowWithin after calm: at a component only when the receipts for the first have
-// come, within the second that it takes until messages are on disk.
+// come, within the second that it takes until messages are on disk. Everything must
+// have come after most: with a service both sides pause longer after each failure, the
+// box up to a minute between connections and the homeserver as long between attempts.
 var theatres = map[string]struct {
-	server     string
-	burst      int
-	pace, calm time.Duration
+	server           string
+	burst            int
+	pace, calm, most time.Duration
 }{
-	"prosody":            {"prosody", 120, 4 * time.Millisecond, 200 * time.Millisecond},
-	"dendrite":           {"dendrite", 40, 40 * time.Millisecond, 200 * time.Millisecond},
-	"prosody component":  {"prosody", 120, 15 * time.Millisecond, 1200 * time.Millisecond},
-	"ejabberd component": {"ejabberd", 120, 15 * time.Millisecond, 1200 * time.Millisecond},
-	"dendrite service":   {"dendrite", 40, 40 * time.Millisecond, 200 * time.Millisecond},
+	"prosody":            {"prosody", 120, 4 * time.Millisecond, 200 * time.Millisecond, 2 * patience},
+	"dendrite":           {"dendrite", 40, 40 * time.Millisecond, 200 * time.Millisecond, 2 * patience},
+	"prosody component":  {"prosody", 120, 15 * time.Millisecond, 1200 * time.Millisecond, 2 * patience},
+	"ejabberd component": {"ejabberd", 120, 15 * time.Millisecond, 1200 * time.Millisecond, 2 * patience},
+	"dendrite service":   {"dendrite", 40, 40 * time.Millisecond, 200 * time.Millisecond, 6 * patience},
 }
 
 const blowWithin = 200 * time.Millisecond
@@ -286,7 +288,7 @@ func (c *chaos) round(strike func(*chaos) error) {
 	}
 	c.leave()
 	c.enter()
-	if err := eventually(2*patience, c.complete); err != nil {
+	if err := eventually(theatres[c.kind].most, c.complete); err != nil {
 		c.forgive()
 		check(c.t, c.complete())
 	}
@@ -313,11 +315,12 @@ func (c *chaos) forgive() {
 // shake makes sure that everything works in both directions before a blow.
 func (c *chaos) shake() {
 	c.t.Helper()
-	ctx, word := waiting(c.t, 2*patience), fmt.Sprintf("round %d begins", c.rounds)
+	most := theatres[c.kind].most
+	ctx, word := waiting(c.t, most), fmt.Sprintf("round %d begins", c.rounds)
 	mark, from := c.bob.Mark(), c.client.Log.Len()
 	check(c.t, c.chat(c.t).Send(ctx, word))
 	check(c.t, c.bob.Heard(ctx, mark, word))
-	check(c.t, eventually(2*patience, func() error { return c.bob.Say(waiting(c.t, patience), word) }))
+	check(c.t, eventually(most, func() error { return c.bob.Say(waiting(c.t, patience), word) }))
 	_, err := c.hears(ctx, from, c.bob.Person(), word)
 	check(c.t, err)
 }
