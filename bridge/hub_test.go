@@ -189,7 +189,7 @@ func (w *wire) Fields() []im.Field {
 	return []im.Field{{Key: "name", Label: "Name"}, {Key: "password", Label: "Password", Secret: true}}
 }
 func (w *wire) Settings() []im.Field {
-	return []im.Field{im.ShowReactions(), im.ShowJoins(), im.WaitDays(), im.WhenAway()}
+	return []im.Field{im.ShowReactions(), im.ShowJoins(), im.WaitDays(), im.WhenAway(), im.ShowPicture()}
 }
 
 func (w *wire) Connect(ctx context.Context, l im.Login) (im.Link, error) {

@@ -13,7 +13,7 @@ import (
 // client for it in a conversation (MSNP.md D.8); made small it is kept on disk, and
 // given to the networks that have no other word for who the account is than the box:
 // the gateways. A link to an account of the user's own has the picture that he chose
-// there.
+// there, unless he set that it is to be this one.
 
 // own is the picture of an account as the box has it.
 type own struct {
@@ -59,11 +59,16 @@ func (s *Seat) Wanted() (object, by string, ok bool) {
 		return "", "", false
 	}
 	for _, g := range s.chat.guests {
-		if p := a.port(g.c.Net); g.owner == a && p != nil && p.user == "" && !p.builtin() {
+		if p := a.port(g.c.Net); g.owner == a && p != nil && p.wears() {
 			return s.session.now.Object, g.c.Handle, true
 		}
 	}
 	return "", "", false
+}
+
+// wears tells whether a network is given the pictures of accounts. The lock is held.
+func (p *port) wears() bool {
+	return p.user == "" && !p.builtin() || p.rec.Settings[im.OwnPicture] == "yes"
 }
 
 // Wear takes what the client shows of itself, and gives it to the networks.
@@ -110,7 +115,7 @@ func (h *Hub) worn(a *account, mine own) {
 		s.now.Picture = a.ownPicture(s.promised)
 	}
 	for _, p := range h.portsOf(a) {
-		if p.user != "" {
+		if !p.wears() {
 			continue
 		}
 		p.sendPresence(a.key, im.PresenceChanged{Who: a.person(), Now: a.shown()})

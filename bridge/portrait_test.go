@@ -112,7 +112,8 @@ func TestOwnPictureOfNobody(t *testing.T) {
 	})
 }
 
-// TestOwnPictureStays: an account of the user's own has the picture that he gave it.
+// TestOwnPictureStays: an account of the user's own has the picture that he gave it, until
+// he sets that it is to have that of his client.
 func TestOwnPictureStays(t *testing.T) {
 	on(t, func(t *testing.T, b *box) {
 		album(b, "alice@hotmail.com")
@@ -125,5 +126,14 @@ func TestOwnPictureStays(t *testing.T) {
 		if object, by, ok := seat.Wanted(); ok {
 			t.Errorf("%s wants %q", by, object)
 		}
+		if err := b.SetLink(t.Context(), "alice@hotmail.com", "wire", im.OwnPicture, "yes"); err != nil {
+			t.Fatal(err)
+		}
+		if _, by, ok := seat.Wanted(); !ok || by != "bob@wire.test" {
+			t.Errorf("%q wants it: %v", by, ok)
+		}
+		b.wire.worn()
+		seat.Wear([]byte("me"))
+		equalAll(t, "given", b.wire.worn(), "small me")
 	})
 }

@@ -8,6 +8,8 @@ const (
 	Wait      = "wait"
 	Absence   = "away"
 	History   = "history"
+	// OwnPicture, "yes": the network gets the picture that the account shows in its client.
+	OwnPicture = "picture"
 )
 
 // Closed is the value of Absence for a link that is closed while nobody is signed in.
@@ -34,4 +36,11 @@ func WaitDays() Field {
 func WhenAway() Field {
 	return Field{Key: Absence, Label: "While nobody is signed in", Help: "offline: contacts see you off-line, and what comes is fetched. closed: the link is closed, and what comes waits on the network.",
 		Default: "offline", Choices: []string{"offline", Closed}}
+}
+
+// ShowPicture is how a network lists whether an account of the user's own gets the picture
+// of his client.
+func ShowPicture() Field {
+	return Field{Key: OwnPicture, Label: "Publish the picture", Help: "The picture that you have in Messenger becomes that of the account, in your other apps too.",
+		Default: "no", Choices: []string{"no", "yes"}}
 }

@@ -46,16 +46,14 @@ func (s bookmarks) fetch(ctx context.Context) (map[stream.JID]bookmark, error) {
 			}
 		}
 	}
-	q := element(nsPubSub, "pubsub")
-	q.Nodes = []stanza.Node{element(nsPubSub, "items", "node", nsBookmarks)}
-	n, err := s.s.Do(ctx, query(stanza.IQTypeGet, "", q))
+	n, err := s.s.Do(ctx, query(stanza.IQTypeGet, "", items(nsBookmarks, "")))
 	if fatal(err) {
 		return nil, err
 	}
-	items := stream.Child(stream.Child(n, nsPubSub, "pubsub"), nsPubSub, "items")
-	if items != nil {
-		for i := range items.Nodes {
-			item := &items.Nodes[i]
+	kept := stream.Child(stream.Child(n, nsPubSub, "pubsub"), nsPubSub, "items")
+	if kept != nil {
+		for i := range kept.Nodes {
+			item := &kept.Nodes[i]
 			if room, b, ok := readBookmark(stream.Attr(item, "id"), stream.Child(item, nsBookmarks, "conference")); ok {
 				found[room] = b
 			}
@@ -101,10 +99,6 @@ func (s bookmarks) put(ctx context.Context, room string, b bookmark) error {
 	if b.old {
 		return s.rewrite(ctx, room, &c)
 	}
-	item := element(nsPubSub, "item", "id", room)
-	item.Nodes = []stanza.Node{c}
-	publish := element(nsPubSub, "publish", "node", nsBookmarks)
-	publish.Nodes = []stanza.Node{item}
 	form := element(nsForm, "x", "type", "submit")
 	for _, f := range [][2]string{
 		{"FORM_TYPE", nsPubSubOptions}, {"pubsub#persist_items", "true"}, {"pubsub#max_items", "max"},
@@ -114,8 +108,8 @@ func (s bookmarks) put(ctx context.Context, room string, b bookmark) error {
 	}
 	options := element(nsPubSub, "publish-options")
 	options.Nodes = []stanza.Node{form}
-	q := element(nsPubSub, "pubsub")
-	q.Nodes = []stanza.Node{publish, options}
+	q := publication(nsBookmarks, room, c)
+	q.Nodes = append(q.Nodes, options)
 	_, err := s.s.Do(ctx, query(stanza.IQTypeSet, "", q))
 	var no *stream.StanzaError
 	if errors.As(err, &no) { // the server has no such store, or not one that is private

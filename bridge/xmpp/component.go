@@ -218,7 +218,11 @@ func (k *component) Open(ctx context.Context, user im.Addr, ref string) (io.Read
 	if fetch.Usable(ref) {
 		return fetch.Get(ctx, ref, fetch.Config{Hosts: im.Words(k.host.Setting(im.Addr{}, fileHosts))})
 	}
-	return fetchPicture(ctx, k.s, address(user.ID, k.domain).String(), ref)
+	k.mu.Lock()
+	r := k.residents[user.ID]
+	published := r != nil && r.hasPublished(ref)
+	k.mu.Unlock()
+	return fetchPicture(ctx, k.s, address(user.ID, k.domain).String(), ref, published)
 }
 
 // Upload is not offered: files go as links of the box.

@@ -24,6 +24,10 @@ func (k *component) message(n *stanza.Node, from, to stream.JID) {
 		k.bounce(n, "item-not-found")
 		return
 	}
+	if e, ok := readEvent(n); ok && e.personal() {
+		k.published(r, from, e)
+		return
+	}
 	if k.ofRooms(r, acct, n) {
 		return
 	}

@@ -1,14 +1,11 @@
 package xmpp
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha1"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/xml"
 	"io"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -34,12 +31,14 @@ type features struct {
 	blocking    bool // XEP-0191
 	privacy     bool // XEP-0016
 	preapproval bool // RFC 6121 §3.4
+	eventing    bool // XEP-0163
+	conversion  bool // XEP-0398
 }
 
 // ours is what we tell others that we understand, sorted.
 var ours = slices.Sorted(slices.Values([]string{
 	stanza.NSDiscoInfo, nsCaps, nsPing, nsActive, nsReceipts, nsMarkers, nsAttention, nsCorrect, nsReactions, nsReply, nsRetract,
-	nsMUC, nsConference, nsBookmarks + "+notify",
+	nsMUC, nsConference, nsBookmarks + notify, nsAvatar + notify, nsTune + notify, nsNick + notify,
 }))
 
 // discover asks the server and the account what they can do (XEP-0030).
@@ -57,6 +56,9 @@ func (l *link) discover() error {
 			continue
 		}
 		for i := range q.Nodes {
+			if stream.Attr(&q.Nodes[i], "category") == "pubsub" && stream.Attr(&q.Nodes[i], "type") == "pep" {
+				l.has.eventing = true
+			}
 			switch stream.Attr(&q.Nodes[i], "var") {
 			case nsMAM:
 				l.has.archive = true
@@ -66,6 +68,8 @@ func (l *link) discover() error {
 				l.has.blocking = true
 			case nsPrivacy:
 				l.has.privacy = true
+			case nsConversion:
+				l.has.conversion = true
 			}
 		}
 	}
@@ -129,25 +133,8 @@ func (l *link) Open(ctx context.Context, _ im.Addr, ref string) (io.ReadCloser, 
 	if fetch.Usable(ref) {
 		return fetch.Get(ctx, ref, l.fetching())
 	}
-	return fetchPicture(ctx, l.s, "", ref)
-}
-
-// fetchPicture asks for a vCard, as from, and takes the picture out.
-func fetchPicture(ctx context.Context, s *stream.Stream, from, ref string) (io.ReadCloser, im.File, error) {
-	bare, hash, ok := strings.Cut(ref, "#")
-	if j, err := stream.ParseJID(bare); !ok || err != nil || addr(j).ID != bare {
-		return nil, im.File{}, im.ErrNotFound
-	}
-	iq := query(stanza.IQTypeGet, bare, element(nsVCard, "vCard"))
-	iq.From = from
-	n, err := s.Do(ctx, iq)
-	if err != nil {
-		return nil, im.File{}, err
-	}
-	photo := stream.Child(stream.Child(n, nsVCard, "vCard"), nsVCard, "PHOTO")
-	b, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(stream.Text(photo, nsVCard, "BINVAL")), ""))
-	if sum := sha1.Sum(b); err != nil || hex.EncodeToString(sum[:]) != hash {
-		return nil, im.File{}, im.ErrNotFound
-	}
-	return io.NopCloser(bytes.NewReader(b)), im.File{Ref: ref, Type: http.DetectContentType(b), Size: int64(len(b))}, nil
+	l.mu.Lock()
+	published := l.hasPublished(ref)
+	l.mu.Unlock()
+	return fetchPicture(ctx, l.s, "", ref, published)
 }

@@ -43,6 +43,8 @@ var hostile = map[string]string{
 	"a roster push":           "<iq type='set' id='p1' %[1]s><query xmlns='jabber:iq:roster'><item jid='eve@evil.test' subscription='both'/></query></iq>",
 	"a block push":            "<iq type='set' id='p2' %[1]s><block xmlns='" + nsBlocking + "'><item jid='bob@chat.test'/></block></iq>",
 	"a bookmark":              "<message %[1]s><event xmlns='" + nsPubSubEvent + "'><items node='" + nsBookmarks + "'><item id='trap@muc.evil.test'><conference xmlns='" + nsBookmarks + "' autojoin='true'/></item></items></event></message>",
+	"a tune":                  "<message type='headline' %[1]s><body>evil</body><event xmlns='" + nsPubSubEvent + "'><items node='" + nsTune + "'><item><tune xmlns='" + nsTune + "'><title>evil</title></tune></item></items></event></message>",
+	"a picture":               "<message %[1]s><event xmlns='" + nsPubSubEvent + "'><delete node='" + nsAvatar + "'/><items node='" + nsAvatar + "'/></event></message>",
 	"an answer":               "<iq type='result' id='x' %[1]s/>",
 	"no payload":              "<iq type='get' %[1]s/>",
 	"a presence":              "<presence %[1]s><show>dnd</show></presence>",

@@ -28,6 +28,11 @@ func (l *link) message(n *stanza.Node, done func()) {
 		done()
 		return
 	}
+	if e, ok := readEvent(n); ok && e.personal() {
+		l.published(n, e)
+		done()
+		return
+	}
 	if l.lobby.message(n, done) {
 		return
 	}

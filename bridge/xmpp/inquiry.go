@@ -1,6 +1,8 @@
 package xmpp
 
 import (
+	"crypto/sha1"
+	"encoding/hex"
 	"encoding/xml"
 	"strings"
 
@@ -84,12 +86,14 @@ func (k *component) asksResident(reply *stanza.IQ, typ string, q *stanza.Node, f
 		return "service-unavailable"
 	}
 	space := q.XMLName.Space
-	if space == nsVCard && r.lobby.has(addr(from).ID) {
+	if (space == nsVCard || space == nsPubSub) && r.lobby.has(addr(from).ID) {
 		return "service-unavailable" // who is in a room need not know whom he meets there
 	}
 	switch space {
 	case nsPing:
 		return ""
+	case nsPubSub:
+		return onNode(reply, q, k.wears(r, acct))
 	case stanza.NSDiscoInfo:
 		d := reply.DiscoInfo().SetNode(stream.Attr(q, "node"))
 		if to.Resource == "" {
@@ -102,11 +106,45 @@ func (k *component) asksResident(reply *stanza.IQ, typ string, q *stanza.Node, f
 	case nsVCard:
 		card := element(nsVCard, "vCard")
 		card.Nodes = []stanza.Node{words(nsVCard, "FN", im.OneLine(acct.Name)), words(nsVCard, "NICKNAME", im.OneLine(acct.Name)), words(nsVCard, "JABBERID", r.jid.Bare().String())}
-		if png := k.host.Picture(r.user); acct.Now.Picture != nil && len(png) > 0 {
+		if png := k.wears(r, acct); png != nil {
 			card.Nodes = append(card.Nodes, photo(png))
 		}
 		reply.Any = &card
 		return ""
 	}
 	return "service-unavailable"
+}
+
+// wears is the picture that an account shows now, nil when it is none.
+func (k *component) wears(r *resident, acct im.Account) []byte {
+	if acct.Now.Picture == nil {
+		return nil
+	}
+	png := k.host.Picture(r.user)
+	if sha1.Sum(png) != acct.Now.Picture.SHA1 {
+		return nil
+	}
+	return png
+}
+
+// onNode answers who asks for what an account publishes: its picture, for clients that
+// know no vCards. That there is another one its presence says (XEP-0153).
+func onNode(reply *stanza.IQ, q *stanza.Node, png []byte) (condition string) {
+	all := stream.Child(q, nsPubSub, "items")
+	sum := sha1.Sum(png)
+	hash := hex.EncodeToString(sum[:])
+	what := metadata(hash, len(png))
+	node, id := stream.Attr(all, "node"), stream.Attr(stream.Child(all, nsPubSub, "item"), "id")
+	switch {
+	case png == nil || id != "" && id != hash:
+		return "item-not-found"
+	case node == nsAvatarData:
+		what = pictureData(png)
+	case node != nsAvatar:
+		return "item-not-found"
+	}
+	answer := items(node, hash)
+	answer.Nodes[0].Nodes[0].Nodes = []stanza.Node{what}
+	reply.Any = &answer
+	return ""
 }

@@ -39,6 +39,7 @@ type link struct {
 	held     []held                    // those
 	pages    map[string][]*stanza.Node // archive results by query
 	shown    visibility
+	worn     worn
 	lobby    *lobby
 	uploads  uploads
 }
@@ -80,6 +81,7 @@ func (l *link) start() {
 	l.wg.Go(l.run)
 	go func() {
 		l.last(l.s)
+		l.plays("")
 		l.s.Close()
 		l.lobby.close()
 		l.wg.Wait()

@@ -34,6 +34,8 @@ type desk struct {
 	mark     []byte
 	kv       map[string]string
 	settings map[string]string
+	name     string // of the account
+	picture  []byte // likewise
 	hold     bool
 	waiting  []func(error)
 	open     []im.Unsettled
@@ -65,11 +67,11 @@ func (d *desk) Mark(im.Addr) ([]byte, error) {
 func (d *desk) Account(string) (im.Account, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return im.Account{Person: im.Person{Addr: alice}, Now: d.now, OnList: func(im.Addr) (bool, bool) { return true, false }}, true
+	return im.Account{Person: im.Person{Addr: alice, Name: d.name}, Now: d.now, OnList: func(im.Addr) (bool, bool) { return true, false }}, true
 }
 
 func (d *desk) Accounts() iter.Seq[im.Account]                          { return func(func(im.Account) bool) {} }
-func (d *desk) Picture(im.Addr) []byte                                  { return nil }
+func (d *desk) Picture(im.Addr) []byte                                  { return d.picture }
 func (d *desk) Unsettled(im.Addr) []im.Unsettled                        { return d.open }
 func (d *desk) KV(im.Addr) im.KV                                        { return (*deskKV)(d) }
 func (d *desk) Setting(_ im.Addr, key string) string                    { return d.settings[key] }

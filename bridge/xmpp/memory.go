@@ -20,6 +20,7 @@ type contact struct {
 	note      string // and wrote this
 	blocked   bool
 	resources map[string]seen
+	says      published
 	told      bool // the hub knows
 	last      seen // this
 	probe     probe

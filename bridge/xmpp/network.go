@@ -91,6 +91,7 @@ func (n *Network) Settings() []im.Field {
 	return []im.Field{
 		{Key: "receipts", Label: "Tell contacts what arrived", Help: "Contacts who may see the account learn that their messages arrived.", Default: "yes", Choices: []string{"yes", "no"}},
 		{Key: "markers", Label: "Tell contacts what was read", Help: "Contacts who may see the account learn that their messages were shown.", Default: "yes", Choices: []string{"yes", "no"}},
+		tuneField, nickField, im.ShowPicture(),
 		fileHostsField,
 		{Key: im.History, Label: "Messages from before", Help: "How many messages of what was said in a room while you were not in it are shown at most.", Default: strconv.Itoa(roomHistory), Choices: []string{"10", "20", "50", "100", "200"}},
 		im.ShowReactions(), im.ShowJoins(), im.WaitDays(), im.WhenAway(),

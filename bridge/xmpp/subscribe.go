@@ -70,6 +70,9 @@ func (c *contact) appears(from stream.JID, s seen) {
 	if *to == nil {
 		*to = map[string]seen{}
 	}
+	if old := (*to)[from.Resource]; old.Avatar != "" && s.Avatar != "" && s.Avatar != old.Avatar {
+		c.says.avatar = "" // this is newer
+	}
 	if len(*to) < 100 {
 		(*to)[from.Resource] = s
 	}
@@ -100,6 +103,10 @@ func (l *link) tell(bare string, c *contact) {
 // While a probe is out the answers are still being collected.
 func (c *contact) news(bare string) (im.PresenceChanged, bool) {
 	s := best(c.resources)
+	if s.Status == im.Offline && !c.probe.waiting {
+		c.says.tune = "" // nobody may have said that it ended
+	}
+	s = c.says.beside(s)
 	if c.probe.waiting || c.told && s.Presence == c.last.Presence && s.nick == c.last.nick {
 		return im.PresenceChanged{}, false
 	}

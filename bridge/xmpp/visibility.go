@@ -50,6 +50,9 @@ func (l *link) show(p im.Presence) error {
 	l.shown.wanted = p
 	idle := l.shown.idle
 	l.mu.Unlock()
+	if !available(p.Status) {
+		l.plays("") // while contacts still see the account
+	}
 	switch {
 	case available(p.Status):
 		if was == veiled {
@@ -57,9 +60,16 @@ func (l *link) show(p im.Presence) error {
 				return err
 			}
 		}
+		if err := l.publishPicture(p.Picture); err != nil {
+			return err
+		}
 		l.enter(open)
-		err := l.s.Send(composePresence(p, idle), nil)
+		err := l.s.Send(l.dressed(p, idle), nil)
 		l.lobby.show(p, idle)
+		l.play(p.Media)
+		if err == nil {
+			err = l.publishNick()
+		}
 		return err
 	case was != veiled && l.has.privacy:
 		return l.veil(was)
@@ -94,6 +104,9 @@ func (l *link) leave() error {
 	l.mu.Lock()
 	l.moves = false
 	l.shown.mode, l.shown.sweep, l.shown.poll = away, time.Time{}, time.Now()
+	for _, c := range l.contacts {
+		c.says.tune = "" // nothing is published to us now
+	}
 	l.mu.Unlock()
 	l.restartProbes()
 	err := l.s.Send(stanza.NewPresence(stanza.Attrs{Type: stanza.PresenceTypeUnavailable}), nil)

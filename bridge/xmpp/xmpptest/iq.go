@@ -16,6 +16,9 @@ func (s *Server) iq(a *account, x *session, n *stanza.Node) {
 		s.upload(x, n, &n.Nodes[0])
 		return
 	}
+	if b := s.local(to); s.PEP && b != nil && res == "" && s.pep(a, b, x, n) {
+		return
+	}
 	if to != "" && to != s.Domain && bare != x.bare() || res != "" {
 		if b := s.local(to); b != nil && b.sessions[res] != nil {
 			b.sessions[res].give(n)
@@ -30,7 +33,7 @@ func (s *Server) iq(a *account, x *session, n *stanza.Node) {
 		}
 		return
 	}
-	if len(n.Nodes) == 0 || typ != "get" && typ != "set" {
+	if len(n.Nodes) == 0 || typ != "get" && typ != "set" || s.PEP && to == "" && s.pep(a, a, x, n) {
 		return
 	}
 	q := &n.Nodes[0]
@@ -115,6 +118,9 @@ func (s *Server) disco(x *session, n *stanza.Node, to string) {
 		}
 	}
 	text := ""
+	if s.PEP {
+		text = "<identity category='pubsub' type='pep'/>"
+	}
 	for _, f := range features {
 		text += "<feature var='" + f + "'/>"
 	}

@@ -153,6 +153,7 @@ func (s *Server) presence(a *account, x *session, n *stanza.Node) {
 	if !first {
 		return
 	}
+	s.remind(a, x)
 	for jid, i := range a.roster {
 		if i.sub == "to" || i.sub == "both" {
 			s.answerProbe(x, jid)

@@ -51,6 +51,7 @@ type Options struct {
 	// Slots makes what is in a slot for a file of that name and size, "" for none. nil:
 	// there is no such service.
 	Slots func(name, size string) string
+	PEP   bool // XEP-0163
 	Registration
 }
 
@@ -90,6 +91,8 @@ type account struct {
 	blocked        map[string]bool
 	sessions       map[string]*session // by resource
 	lists          map[string]bool     // privacy lists
+	nodes          []published
+	card           *stanza.Node // vCard
 }
 
 type item struct {
