@@ -206,6 +206,10 @@ var mappingChecks = map[string]func(*roomScene, *testing.T){
 		check(t, err)
 		sc.bob.Show(t, "online")
 	},
+	"tune in":        (*roomScene).tuneIn,
+	"tune out":       (*roomScene).tuneOut,
+	"nick published": (*roomScene).nickPublished,
+	"nick out":       (*roomScene).nickOut,
 	"nick in": func(sc *roomScene, t *testing.T) {
 		from := sc.client.Log.Len()
 		sc.raw(t, "<presence><show>dnd</show><nick xmlns='http://jabber.org/protocol/nick'>Bobby</nick></presence>")

@@ -39,12 +39,14 @@ func TestPictures(t *testing.T) {
 				{"another picture", func(sc *scene, t *testing.T) {
 					sc.wears(t, color.RGBA{0, 0, 200, 255})
 				}},
+				{"published picture", (*scene).stepPublishedPicture},
+				{"own picture", (*scene).stepOwnPicture},
 				{"picture after a restart", func(sc *scene, t *testing.T) {
 					sc.client.Close()
 					check(t, sc.box.Stop())
 					check(t, sc.box.Start())
 					sc.signIn(sc.test, "NLN")
-					sc.seesPicture(t, 0, color.RGBA{0, 0, 200, 255})
+					sc.seesPicture(t, 0, color.RGBA{200, 200, 0, 255})
 				}},
 			})
 		})
@@ -69,13 +71,7 @@ func avatar(t testing.TB, c color.Color) []byte {
 func (sc *scene) wears(t *testing.T, c color.RGBA) {
 	t.Helper()
 	from := sc.client.Log.Len()
-	picture := avatar(t, c)
-	switch bob := sc.bob.(type) {
-	case *xmppPeer:
-		bob.wear(t, picture)
-	case *matrixPeer:
-		bob.wear(t, picture)
-	}
+	sc.bob.(interface{ wear(*testing.T, []byte) }).wear(t, avatar(t, c))
 	sc.seesPicture(t, from, c)
 }
 

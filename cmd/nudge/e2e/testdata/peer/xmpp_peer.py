@@ -9,11 +9,13 @@ with it nothing is sent a second time behind the test's back.) With --quiet it
 only looks: nobody sees it, and no message comes to it.
 
 Commands: join room nick | furnish room | part room nick | raw xml | ask to type xml | msg to body | state to state | attention to | presence show status
-type | subscribe to | unsubscribe to | remove to | accept on | roster |
+type | tune [artist title] | nick nick | avatar png | subscribe to | unsubscribe to | remove to | accept on | roster |
 archive with [start]
 """
 import argparse
 import asyncio
+import base64
+import hashlib
 import logging
 import sys
 from datetime import datetime, timezone
@@ -25,7 +27,7 @@ from slixmpp.xmlstream.matcher import MatchXPath
 
 from lines import emit, serve
 
-PLUGINS = ("xep_0030", "xep_0045", "xep_0085", "xep_0115", "xep_0184", "xep_0199",
+PLUGINS = ("xep_0030", "xep_0045", "xep_0084", "xep_0085", "xep_0115", "xep_0118", "xep_0172", "xep_0184", "xep_0199",
            "xep_0203", "xep_0224", "xep_0280", "xep_0313", "xep_0333")
 REACTIONS = "{urn:xmpp:reactions:0}reactions"
 
@@ -54,6 +56,8 @@ class Peer(slixmpp.ClientXMPP):
             on("chatstate_" + state, lambda m, s=state: emit("chatstate", frm=m["from"].bare, state=s))
         for kind in ("subscribe", "subscribed", "unsubscribe", "unsubscribed"):
             on("presence_" + kind, lambda p, k=kind: emit("subscription", frm=p["from"].bare, type=k))
+        for kind in ("user_tune", "user_nick", "avatar_metadata"):  # the whole: slixmpp's items share one iterator
+            on(kind + "_publish", lambda m, k=kind: emit("published", type=k, frm=m["from"].bare, xml=str(m)))
         on("failed_auth", lambda e: emit("refused", err=str(e)))
         on("disconnected", self.lost)
 
@@ -120,6 +124,15 @@ class Peer(slixmpp.ClientXMPP):
             m.send()
         elif op == "presence":
             self.send_presence(pshow=c.get("show"), pstatus=c.get("status"), ptype=c.get("type"))
+        elif op == "tune":
+            await self["xep_0118"].publish_tune(artist=c.get("artist"), title=c.get("title"), timeout=20)
+        elif op == "nick":
+            await self["xep_0172"].publish_nick(c["nick"], timeout=20)
+        elif op == "avatar":
+            png = base64.b64decode(c["png"])
+            about = {"id": hashlib.sha1(png).hexdigest(), "bytes": len(png), "type": "image/png"}
+            await self["xep_0084"].publish_avatar(png, timeout=20)
+            await self["xep_0084"].publish_avatar_metadata(about, timeout=20)
         elif op == "join":
             form = "<x xmlns='http://jabber.org/protocol/muc'><history maxstanzas='0'/></x>"
             self.send_raw("<presence to='%s/%s'>%s</presence>" % (c["room"], c["nick"], form))
