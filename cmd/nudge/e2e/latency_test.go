@@ -78,14 +78,19 @@ func componentCourse(b *testing.B) course {
 	return sc.xmppCourse(b)
 }
 
-// xmppCourse puts bob at a client that reads fast.
+// xmppCourse puts bob at a client that reads fast. Who writes to him directly does it
+// as every client of today: he asks for a receipt, and the server whether it has the
+// message.
 func (sc *scene) xmppCourse(b *testing.B) (c course) {
 	sc.bob.(*xmppPeer).leave()
 	bob := sc.bob.Person()
 	reader, writer := joinPlain(b, bob), joinPlain(b, newPerson(b, sc.server, "carol"))
 	from := 0
+	const ask = "<r xmlns='urn:xmpp:sm:3'/>"
+	check(b, writer.write("<enable xmlns='urn:xmpp:sm:3'/>"))
 	c.direct = func(text string) error {
-		return writer.write("<message type='chat' to='" + bob.ID + "' id='" + text + "'><body>" + text + "</body></message>")
+		return writer.write("<message type='chat' to='" + bob.ID + "' id='" + text + "'><body>" + text + "</body><active xmlns='http://jabber.org/protocol/chatstates'/>" +
+			"<markable xmlns='urn:xmpp:chat-markers:0'/><origin-id xmlns='urn:xmpp:sid:0' id='" + text + "'/><request xmlns='urn:xmpp:receipts'/></message>" + ask)
 	}
 	c.heard = func(text string) time.Time {
 		e, err := reader.find(from, func(e element) bool { return e.Body == text })
