@@ -57,6 +57,17 @@ var (
 	errStopped = errors.New("this box was stopped meanwhile. Send the file again")
 )
 
+// Only is who the client talks to when that is one contact on a network and nobody
+// else.
+func (s *Seat) Only() (who im.Person, ok bool) {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	if c := s.chat; c != nil && len(c.seats) == 1 && len(c.guests) == 1 && c.guests[0].c.Net != "" {
+		return c.guests[0].owner.show(c.guests[0].c), true
+	}
+	return who, false
+}
+
 // HandOver takes a file that the client offers to who. nil: he can't be given files,
 // and the client was told so. ready is called when the network wants it, and over
 // once, in any case; both from the Handover's own goroutine, without the lock.
@@ -120,6 +131,9 @@ func (o *Handover) Whole() bool {
 
 // GiveUp says that the client does not want to send it any more.
 func (o *Handover) GiveUp() { o.cancel(errGivenUp) }
+
+// Fail ends it: it can't be had from the client, why in words for its user.
+func (o *Handover) Fail(why string) { o.cancel(&im.Refused{Text: why}) }
 
 func (o *Handover) run(ctx context.Context) {
 	ctx, cancel := context.WithTimeoutCause(ctx, handoverTime, errSlow)

@@ -485,6 +485,9 @@ func (k *echoLink) Handle(ctx context.Context, user im.Addr, ev im.Event) error 
 		from := im.Addr{Net: "echo", ID: ev.Conv}
 		out = append(out, im.Receipt{ID: ev.ID, Conv: ev.Conv, State: im.Sent},
 			im.Message{ID: "echo-" + ev.ID, Conv: ev.Conv, From: from, At: time.Now(), Kind: ev.Kind, Text: ev.Text, Style: ev.Style})
+		if ev.File != nil {
+			out[1] = im.Message{ID: "echo-" + ev.ID, Conv: ev.Conv, From: from, At: time.Now(), Text: fmt.Sprintf("%d bytes of %q: %.3s", ev.File.Size, ev.File.Name, ev.File.Ref)}
+		}
 		if ev.Conv == "ned@echo.test" {
 			out = append(out, im.PresenceChanged{Who: im.Person{Addr: from}, Now: im.Presence{Status: im.Busy, Note: "at <home> & well", Media: "The Artist – A Song"}})
 		}
@@ -515,8 +518,16 @@ func (k *echoLink) Open(_ context.Context, _ im.Addr, ref string) (io.ReadCloser
 	return io.NopCloser(strings.NewReader(strings.Repeat("x", n))), im.File{}, nil
 }
 
-func (k *echoLink) Upload(context.Context, im.Addr, string, im.File, io.Reader) (string, error) {
-	return "", im.ErrUnsupported
+// Upload takes every file that is not called "no".
+func (k *echoLink) Upload(_ context.Context, _ im.Addr, _ string, f im.File, r io.Reader) (string, error) {
+	if f.Name == "no" {
+		return "", im.ErrUnsupported
+	}
+	if r == nil {
+		return "", nil
+	}
+	b, err := io.ReadAll(r)
+	return string(b), err
 }
 func (k *echoLink) Wait() error { <-k.end; return nil }
 func (k *echoLink) Close() error {

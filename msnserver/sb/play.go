@@ -12,6 +12,9 @@ import (
 // nobody can take up.
 func (s *Seat) play(payload []byte, offer string) {
 	to := p2p.Addressee(payload)
+	if to == "" && s.invited(payload) {
+		return
+	}
 	played := s.Dialect().Pictures && to != "" && s.seat.Stands(to)
 	if offer != "" && !(played && p2p.OffersFile(payload)) {
 		s.seat.Decline(offer)
@@ -67,5 +70,11 @@ func (s *Seat) stopPlaying() {
 	defer s.playing.Unlock()
 	if s.p2p != nil {
 		s.p2p.Close()
+	}
+	for _, x := range s.fetches {
+		if !x.file.Whole() {
+			x.file.GiveUp()
+		}
+		x.stop()
 	}
 }

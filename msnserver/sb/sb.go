@@ -40,6 +40,8 @@ type Seat struct {
 
 	playing sync.Mutex // held while something of the hub is asked, never the other way round
 	p2p     *p2p.Host  // guarded by playing; nil until the client speaks to somebody who is played
+	fetches []*fetch   // likewise; files by the old way
+	getting sync.WaitGroup
 
 	made  time.Time            // the seat
 	said  atomic.Int64         // when anybody said something last, in ns since then
@@ -82,6 +84,7 @@ func (s *Seat) Serve() {
 		if s.seat != nil {
 			s.stopPlaying()
 			s.seat.Leave(s.quiet.Load())
+			s.getting.Wait()
 		}
 	})
 }

@@ -20,8 +20,26 @@ import (
 func TestFilesOut(t *testing.T) {
 	t.Run("matrix", matrixFilesOut)
 	for _, kind := range []string{"prosody", "ejabberd"} {
-		t.Run(kind, func(t *testing.T) { xmppFilesOut(t, kind) })
+		for _, v := range []msnclient.Version{msnclient.MSNP4, msnclient.MSNP10} {
+			t.Run(kind+"/"+v.Name, func(t *testing.T) { xmppFilesOut(t, kind, v) })
+		}
 	}
+}
+
+// give gives somebody a file, in the way of the client's version, or in the older.
+func (sc *scene) give(t *testing.T, to person, name string, data []byte, old bool) error {
+	t.Helper()
+	ctx := waiting(t, patience)
+	ch := sc.client.Chat(sc.handle(to))
+	if ch == nil {
+		var err error
+		ch, err = sc.client.Invite(ctx, sc.handle(to))
+		check(t, err)
+	}
+	if old || !sc.version.Picture() {
+		return ch.GiveFileOld(ctx, sc.handle(to), name, data)
+	}
+	return ch.GiveFile(ctx, sc.handle(to), name, data)
 }
 
 func matrixFilesOut(t *testing.T) {
@@ -39,12 +57,11 @@ func matrixFilesOut(t *testing.T) {
 	for _, c := range []struct {
 		step string
 		to   *matrixPeer
-	}{{"in clear", dave}, {"encrypted", bob}} {
+		old  bool
+	}{{"in clear", dave, false}, {"encrypted", bob, false}, {"encrypted, by MSNFTP", bob, true}} {
 		t.Run(c.step, func(t *testing.T) {
 			cat, mark := photo(t), c.to.Mark()
-			ch, err := sc.client.Invite(waiting(t, patience), sc.handle(c.to.me))
-			check(t, err)
-			check(t, ch.GiveFile(waiting(t, patience), sc.handle(c.to.me), `C:\My Documents\cat & mouse.png`, cat))
+			check(t, sc.give(t, c.to.me, `C:\My Documents\cat & mouse.png`, cat, c.old))
 			e := c.to.wait(t, mark, "the file", func(e peerEvent) bool { return e.Ev == "msg" && e.Body == "cat & mouse.png" })
 			got := c.to.do(t, op{"op": "file", "id": e.ID})
 			data, err := base64.StdEncoding.DecodeString(got.Body)
@@ -57,13 +74,13 @@ func matrixFilesOut(t *testing.T) {
 	t.Run("too large", func(t *testing.T) { sc.refusesFile(t, 10<<20+1, "larger than the Matrix server takes") })
 }
 
-func xmppFilesOut(t *testing.T, kind string) {
+func xmppFilesOut(t *testing.T, kind string, v msnclient.Version) {
 	end2end(t)
-	sc := newRoomScene(t, msnclient.MSNP10, sharedServer(t, kind))
+	sc := newRoomScene(t, v, sharedServer(t, kind))
 	sc.signIn(t, "NLN")
 	t.Run("to a person", func(t *testing.T) {
 		cat, mark := photo(t), sc.bob.Mark()
-		check(t, sc.chat(t).GiveFile(waiting(t, patience), sc.bobHandle(), "cat.png", cat))
+		check(t, sc.give(t, sc.bob.me, "cat.png", cat, false))
 		e := sc.bob.wait(t, mark, "the file", func(e peerEvent) bool { return e.Ev == "msg" && strings.HasSuffix(e.Body, "/cat.png") })
 		if !strings.Contains(e.XML, "<url>"+e.Body+"</url>") {
 			t.Errorf("no address beside the words: %s", e.XML)
@@ -83,7 +100,7 @@ func xmppFilesOut(t *testing.T, kind string) {
 func (sc *scene) refusesFile(t *testing.T, size int, why string) {
 	t.Helper()
 	from := sc.client.Log.Len()
-	if err := sc.chat(t).GiveFile(waiting(t, patience), sc.bobHandle(), "large.bin", make([]byte, size)); !errors.Is(err, msnclient.ErrDeclined) {
+	if err := sc.give(t, sc.bob.Person(), "large.bin", make([]byte, size), false); !errors.Is(err, msnclient.ErrDeclined) {
 		t.Errorf("%v, want a refusal", err)
 	}
 	text, err := sc.hears(waiting(t, patience), from, sc.bob.Person(), "Not delivered: the file large.bin")

@@ -1,12 +1,15 @@
 package msnclient
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
+	"strings"
 	"unicode/utf16"
 )
 
@@ -72,6 +75,89 @@ func (f *fetch) ask(ctx context.Context, kind, body, end string) error {
 		return ErrDeclined
 	case !bytes.HasPrefix(answer, []byte("MSNSLP/1.0 200 OK\r\n")), !bytes.Contains(answer, []byte("Call-ID: "+f.call+"\r\n")), !bytes.HasSuffix(answer, []byte(end)):
 		return fmt.Errorf("no answer: %q", answer)
+	}
+	return nil
+}
+
+// GiveFileOld gives the contact, alone in the conversation, a file as MSN 1 to 5 do
+// (MSNP.md D.4). It waits for the other side on loopback, but says that it is elsewhere.
+func (ch *Chat) GiveFileOld(ctx context.Context, handle, name string, data []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, ch.client.cfg.Timeout)
+	defer cancel()
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	defer context.AfterFunc(ctx, func() { l.Close() })()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	const cookie, auth = "33267", "93301"
+	say := func(fields ...string) error {
+		return ch.SendRaw(ctx, "MIME-Version: 1.0\r\nContent-Type: text/x-msmsgsinvite; charset=UTF-8\r\n\r\n"+strings.Join(fields, "\r\n")+"\r\n\r\n")
+	}
+	from := ch.client.Log.Len()
+	err = say("Application-Name: File Transfer", "Application-GUID: {5D3E02AB-6190-11d3-BBBB-00C04F795683}", "Invitation-Command: INVITE", "Invitation-Cookie: "+cookie,
+		"Application-File: "+name, fmt.Sprint("Application-FileSize: ", len(data)))
+	if err != nil {
+		return err
+	}
+	e, err := ch.client.Log.Wait(ctx, from, func(e Event) bool {
+		h, _ := e.mime()
+		return e.Chat == ch && (e.Cmd == Closed || e.From() == strings.ToLower(handle) && strings.HasPrefix(h["content-type"], "text/x-msmsgsinvite"))
+	})
+	if err != nil {
+		return err
+	}
+	_, rest := e.mime()
+	answer, _ := Event{Body: []byte(rest + "\r\n\r\n")}.mime()
+	switch {
+	case answer["invitation-cookie"] != cookie:
+		return fmt.Errorf("no answer to an invitation: %v", e)
+	case answer["invitation-command"] == "CANCEL":
+		return ErrDeclined
+	case answer["invitation-command"] != "ACCEPT" || answer["request-data"] != "IP-Address:" || answer["launch-application"] != "FALSE":
+		return fmt.Errorf("what does the contact want: %v", e)
+	}
+	if err := say("Invitation-Command: ACCEPT", "Invitation-Cookie: "+cookie, "IP-Address: 192.0.2.99", "Port: "+port, "AuthCookie: "+auth, "Launch-Application: FALSE", "Request-Data: IP-Address:"); err != nil {
+		return err
+	}
+	line, err := l.Accept()
+	if err != nil {
+		return err
+	}
+	defer line.Close()
+	if at, ok := ctx.Deadline(); ok {
+		line.SetDeadline(at)
+	}
+	return sendFTP(line, handle, auth, data)
+}
+
+// sendFTP is who has the file, in MSNFTP.
+func sendFTP(line net.Conn, handle, auth string, data []byte) error {
+	r := bufio.NewReader(line)
+	for _, step := range []struct{ hears, says string }{
+		{"VER MSNFTP\r\n", "VER MSNFTP\r\n"}, {"USR " + handle + " " + auth + "\r\n", fmt.Sprintf("FIL %d\r\n", len(data))}, {"TFR\r\n", ""},
+	} {
+		heard, err := r.ReadString('\n')
+		if err != nil || heard != step.hears {
+			return fmt.Errorf("instead of %q comes %q, %w", step.hears, heard, err)
+		}
+		if _, err := line.Write([]byte(step.says)); err != nil {
+			return err
+		}
+	}
+	const most = 2045
+	for at := 0; at < len(data); at += most {
+		part := data[at:min(len(data), at+most)]
+		if _, err := line.Write(append([]byte{0, byte(len(part)), byte(len(part) >> 8)}, part...)); err != nil {
+			return err
+		}
+	}
+	if _, err := line.Write([]byte{1, 0, 0}); err != nil {
+		return err
+	}
+	if bye, err := r.ReadString('\n'); err != nil || bye != "BYE 16777989\r\n" {
+		return fmt.Errorf("%w: %q, %v", ErrNotTaken, bye, err)
 	}
 	return nil
 }
