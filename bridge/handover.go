@@ -3,7 +3,6 @@ package bridge
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -48,13 +47,13 @@ type Handover struct {
 // handoverTime is how long a file may be on its way.
 const handoverTime = time.Hour
 
-// Why a file did not go, beside what the network says.
+// Why a file did not go, beside what the network says; without words when its sender
+// knows already.
 var (
-	errGivenUp = errors.New("the client gave it up")
-	errTold    = errors.New("its sender was told already")
-	errAway    = errors.New("the network can't be reached now. Send the file again when the contact is back")
-	errSlow    = errors.New("it took longer than an hour. Send the file again")
-	errStopped = errors.New("this box was stopped meanwhile. Send the file again")
+	errKnown   = &im.Refused{}
+	errAway    = &im.Refused{Text: "the network can't be reached now. Send the file again when the contact is back"}
+	errSlow    = &im.Refused{Text: "it took longer than an hour. Send the file again"}
+	errStopped = &im.Refused{Text: "this box was stopped meanwhile. Send the file again"}
 )
 
 // Only is who the client talks to when that is one contact on a network and nobody
@@ -130,7 +129,7 @@ func (o *Handover) Whole() bool {
 }
 
 // GiveUp says that the client does not want to send it any more.
-func (o *Handover) GiveUp() { o.cancel(errGivenUp) }
+func (o *Handover) GiveUp() { o.cancel(errKnown) }
 
 // Fail ends it: it can't be had from the client, why in words for its user.
 func (o *Handover) Fail(why string) { o.cancel(&im.Refused{Text: why}) }
@@ -222,7 +221,7 @@ func (o *Handover) say(ctx context.Context, f im.File) error {
 	select {
 	case err := <-taken:
 		if err != nil {
-			return errTold
+			return errKnown // it came back as every message does
 		}
 		return nil
 	case <-ctx.Done():
@@ -232,21 +231,19 @@ func (o *Handover) say(ctx context.Context, f im.File) error {
 
 // explain tells the sender, here or when he is back, why his file did not go.
 func (o *Handover) explain(err error) {
-	var no *im.Refused
-	why := errAway.Error()
-	switch {
-	case err == nil, errors.Is(err, errGivenUp), errors.Is(err, errTold):
-		return
-	case errors.As(err, &no):
-		why = no.Text
-	case errors.Is(err, errSlow):
-		why = errSlow.Error()
-	case o.hub.ctx.Err() != nil:
-		why = errStopped.Error()
-	}
-	text := fmt.Sprintf("Not delivered: the file %s. Reason: %s.", o.file.Name, strings.TrimSuffix(why, "."))
 	h := o.hub
+	why := errAway
+	switch no := why; {
+	case errors.As(err, &no):
+		why = no
+	case h.ctx.Err() != nil:
+		why = errStopped
+	}
+	if err == nil || why == errKnown {
+		return
+	}
 	h.log.Info("a file did not go out", "net", o.to.Net, "account", o.acct.key, "err", err)
+	text := "Not delivered: the file " + o.file.Name + ". Reason: " + strings.TrimSuffix(why.Text, ".") + "."
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.accounts[o.acct.key] != o.acct {

@@ -96,25 +96,34 @@ type slot struct {
 	header   http.Header
 }
 
-// secure tells whether an address is of the kind that keeps a secret.
-func secure(at string) bool { return fetch.Usable(at) && strings.HasPrefix(at, "https://") }
-
-// readSlot reads a service's answer (XEP-0363 §5).
+// readSlot reads a service's answer (XEP-0363 §5). Both addresses must be of the kind
+// that keeps a secret.
 func readSlot(n *stanza.Node) (s slot, ok bool) {
 	c := stream.Child(n, nsUpload, "slot")
-	put := stream.Child(c, nsUpload, "put")
-	s = slot{put: stream.Attr(put, "url"), get: stream.Attr(stream.Child(c, nsUpload, "get"), "url"), header: http.Header{}}
-	if !secure(s.put) || !secure(s.get) {
+	if c == nil {
 		return s, false
 	}
-	for i := range put.Nodes {
-		h := &put.Nodes[i]
-		switch name := stream.Attr(h, "name"); name {
-		case "Authorization", "Cookie", "Expires":
-			s.header.Set(name, h.Content)
+	s.header = http.Header{}
+	for i := range c.Nodes {
+		n := &c.Nodes[i]
+		at := stream.Attr(n, "url")
+		if !fetch.Usable(at) || !strings.HasPrefix(at, "https://") {
+			return s, false
+		}
+		if n.XMLName.Local == "get" {
+			s.get = at
+			continue
+		}
+		s.put = at
+		for j := range n.Nodes {
+			h := &n.Nodes[j]
+			switch name := stream.Attr(h, "name"); name {
+			case "Authorization", "Cookie", "Expires":
+				s.header.Set(name, h.Content)
+			}
 		}
 	}
-	return s, true
+	return s, s.put != "" && s.get != ""
 }
 
 // Upload puts a file where the account's server says, and returns its address

@@ -45,7 +45,7 @@ type Host struct {
 	turn     *contact            // who sends his picture now
 	waiting  []*contact          // who would like to
 	asking   *asking             // nil while nobody wants to see the client's own
-	coming   []*coming           // files from the client
+	coming   map[uint32]*coming  // files from the client, by their sessions
 }
 
 // contact is one who is played.
@@ -81,7 +81,7 @@ const (
 // shows when that has the check sum that is asked for, else nil. files says where a
 // file goes, nil when it is not taken; it must not call the Host. It may be nil.
 func New(client string, picture func(contact string, sha1 [sha1.Size]byte) []byte, files func(Offer) File) *Host {
-	return &Host{client: client, picture: picture, files: files, random: rand.Uint32, contacts: map[string]*contact{}}
+	return &Host{client: client, picture: picture, files: files, random: rand.Uint32, contacts: map[string]*contact{}, coming: map[uint32]*coming{}}
 }
 
 // Addressee is whom the payload of a MSG is for, "" when there is no frame in it.
@@ -103,7 +103,10 @@ func (h *Host) Take(payload []byte) []Message {
 		return nil
 	}
 	c := h.contact(to)
-	x := h.find(func(x *coming) bool { return f.session != 0 && x.id == f.session && x.to == c })
+	x := h.coming[f.session]
+	if x != nil && x.to != c {
+		x = nil
+	}
 	switch {
 	case f.flags&flagAck != 0:
 		return h.acknowledged(c, f.ack)
@@ -165,7 +168,12 @@ func (c *contact) gather(f frame) (whole []byte, ok bool) {
 func (h *Host) heard(c *contact, m slp) []Message {
 	h.told(c, m)
 	call, kind := m.head.Get("Call-ID"), strings.ToLower(m.head.Get("Content-Type"))
-	x := h.find(func(x *coming) bool { return x.to == c && x.invite.head.Get("Call-ID") == call })
+	var x *coming
+	for _, o := range h.coming {
+		if o.to == c && o.invite.head.Get("Call-ID") == call {
+			x = o
+		}
+	}
 	switch {
 	case m.is("INVITE") && kind == bodySession && strings.EqualFold(m.body.Get("EUF-GUID"), filesGUID):
 		return h.offered(c, m)

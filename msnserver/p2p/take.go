@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
-	"slices"
 	"strings"
 	"unicode/utf16"
 )
@@ -58,15 +57,14 @@ func (h *Host) offered(c *contact, m slp) []Message {
 	id := m.number("SessionID")
 	o, ok := parseOffer(m.body.Get("Context"))
 	o.To = c.address
-	again := slices.ContainsFunc(h.coming, func(x *coming) bool { return x.id == id })
-	if id == 0 || !ok || again || len(h.coming) >= maxComing || h.files == nil {
+	if id == 0 || !ok || h.coming[id] != nil || len(h.coming) >= maxComing || h.files == nil {
 		return h.decline(c, m)
 	}
 	f := h.files(o)
 	if f == nil {
 		return h.decline(c, m)
 	}
-	h.coming = append(h.coming, &coming{to: c, id: id, invite: m, file: f, size: uint64(o.Size)})
+	h.coming[id] = &coming{to: c, id: id, invite: m, file: f, size: uint64(o.Size)}
 	return nil
 }
 
@@ -89,17 +87,19 @@ func parseOffer(context string) (o Offer, ok bool) {
 	return o, o.Size >= 0
 }
 
-// find is the file on its way that is, nil when there is none.
-func (h *Host) find(is func(*coming) bool) *coming {
-	if i := slices.IndexFunc(h.coming, is); i >= 0 {
-		return h.coming[i]
+// bringing is what goes there, nil when nothing does.
+func (h *Host) bringing(f File) *coming {
+	for _, x := range h.coming {
+		if x.file == f {
+			return x
+		}
 	}
 	return nil
 }
 
 // Want lets the client send a file that it offered.
 func (h *Host) Want(f File) []Message {
-	x := h.find(func(x *coming) bool { return x.file == f })
+	x := h.bringing(f)
 	if x == nil || x.wanted {
 		return nil
 	}
@@ -133,11 +133,11 @@ func (h *Host) took(x *coming, f frame) []Message {
 
 // Settle ends a file: the client is told that it has arrived, or that it will not.
 func (h *Host) Settle(f File, arrived bool) []Message {
-	x := h.find(func(x *coming) bool { return x.file == f })
+	x := h.bringing(f)
 	if x == nil {
 		return nil
 	}
-	h.forget(x)
+	delete(h.coming, x.id)
 	if !x.wanted {
 		return h.decline(x.to, x.invite)
 	}
@@ -148,13 +148,9 @@ func (h *Host) Settle(f File, arrived bool) []Message {
 	return append(h.ack(x.to, x.last), bye...)
 }
 
-func (h *Host) forget(x *coming) {
-	h.coming = slices.DeleteFunc(h.coming, func(o *coming) bool { return o == x })
-}
-
 // withdrawn ends a file that the client took back.
 func (h *Host) withdrawn(x *coming) {
-	h.forget(x)
+	delete(h.coming, x.id)
 	x.file.GiveUp()
 }
 
@@ -165,5 +161,5 @@ func (h *Host) Close() {
 			x.file.GiveUp()
 		}
 	}
-	h.coming = nil
+	clear(h.coming)
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"slices"
 	"time"
 
 	"nudge/bridge"
@@ -56,16 +55,15 @@ func (s *Seat) invited(payload []byte) bool {
 	}
 	s.playing.Lock()
 	defer s.playing.Unlock()
-	n := slices.IndexFunc(s.fetches, func(x *fetch) bool { return x.Cookie == i.Cookie })
+	x := s.fetches[i.Cookie]
 	switch {
-	case n < 0 && i.Command == "INVITE" && i.Here && len(s.fetches) < maxFetches:
+	case x == nil && i.Command == "INVITE" && i.Here && len(s.fetches) < maxFetches:
 		return s.offered(i)
-	case n < 0:
+	case x == nil:
 		return false
 	case i.Command == "CANCEL":
-		s.fetches[n].file.GiveUp()
-	case i.Command == "ACCEPT" && !s.fetches[n].came:
-		x := s.fetches[n]
+		x.file.GiveUp()
+	case i.Command == "ACCEPT" && !x.came:
 		x.came = true
 		s.getting.Go(func() { s.get(x, i.Port, i.Auth) })
 	}
@@ -84,7 +82,7 @@ func (s *Seat) offered(i p2p.Invitation) bool {
 	over := func(_ *bridge.Handover, taken bool) {
 		s.playing.Lock()
 		defer s.playing.Unlock()
-		s.fetches = slices.DeleteFunc(s.fetches, func(o *fetch) bool { return o == x })
+		delete(s.fetches, i.Cookie)
 		x.over <- taken
 		switch {
 		case !x.came:
@@ -100,7 +98,10 @@ func (s *Seat) offered(i p2p.Invitation) bool {
 		s.seat.Hear(who.ID, i.Cancel())
 		return true
 	}
-	s.fetches = append(s.fetches, x)
+	if s.fetches == nil {
+		s.fetches = map[string]*fetch{}
+	}
+	s.fetches[i.Cookie] = x
 	return true
 }
 

@@ -38,9 +38,9 @@ type Seat struct {
 	ear   dialect.Ear  // reader's
 	asked bool         // reader's: for the client's picture
 
-	playing sync.Mutex // held while something of the hub is asked, never the other way round
-	p2p     *p2p.Host  // guarded by playing; nil until the client speaks to somebody who is played
-	fetches []*fetch   // likewise; files by the old way
+	playing sync.Mutex        // held while something of the hub is asked, never the other way round
+	p2p     *p2p.Host         // guarded by playing; nil until the client speaks to somebody who is played
+	fetches map[string]*fetch // likewise; files by the old way, by their cookies
 	getting sync.WaitGroup
 
 	made  time.Time            // the seat
