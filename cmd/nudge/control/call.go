@@ -45,18 +45,27 @@ type failure struct {
 func (c call[In, Out]) serve(b *Box, mux *http.ServeMux) {
 	mux.HandleFunc("POST "+c.path, func(w http.ResponseWriter, r *http.Request) {
 		var in In
-		if err := readJSON(w, r, &in); err != nil {
-			writeError(w, err)
-			return
-		}
-		b.Log.Debug("owner's call", "path", c.path)
-		out, err := c.do(b, r.Context(), in)
-		if err != nil {
-			writeError(w, err)
-			return
-		}
-		writeJSON(w, http.StatusOK, out)
+		answer(w, r, &in, func() (any, error) {
+			b.Log.Debug("owner's call", "path", c.path)
+			return c.do(b, r.Context(), in)
+		})
 	})
+}
+
+// answer reads a request into in, does what it asks for and writes what came of it. It
+// is no part of serve, nor call one of ask, because those are compiled anew for each
+// route.
+func answer(w http.ResponseWriter, r *http.Request, in any, do func() (any, error)) {
+	err := readJSON(w, r, in)
+	var out any
+	if err == nil {
+		out, err = do()
+	}
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, out)
 }
 
 func readJSON(w http.ResponseWriter, r *http.Request, in any) error {
@@ -87,15 +96,21 @@ func ask[In, Out any](ctx context.Context, cl *Client, c call[In, Out], in In) (
 	if cl.box != nil {
 		return c.do(cl.box, ctx, in)
 	}
-	resp, err := cl.post(ctx, c.path, in)
+	err = cl.call(ctx, c.path, in, &out)
+	return out, err
+}
+
+// call sends a request and reads the answer into out.
+func (cl *Client) call(ctx context.Context, path string, in, out any) error {
+	resp, err := cl.post(ctx, path, in)
 	if err != nil {
-		return out, err
+		return err
 	}
 	defer resp.Body.Close()
-	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil {
-		return out, fmt.Errorf("the box's answer can't be read: %w", err)
+	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+		return fmt.Errorf("the box's answer can't be read: %w", err)
 	}
-	return out, nil
+	return nil
 }
 
 // post sends a request and turns an error answer into an error.
