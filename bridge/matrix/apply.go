@@ -87,6 +87,9 @@ func (m *memory) change(r id.RoomID, e *evt) {
 		c, _ := decode[event.TopicEventContent](e.Content)
 		set(m, key, &rm.Topic, c.Topic)
 		m.stir(r)
+	case event.StateRoomAvatar.Type:
+		c, _ := decode[struct{ URL string }](e.Content)
+		set(m, key, &rm.Avatar, c.URL)
 	case event.StateSpaceChild.Type:
 		c, _ := decode[spaceChild](e.Content)
 		m.child(r, id.RoomID(*e.StateKey), len(c.Via) > 0)

@@ -11,7 +11,7 @@ import (
 )
 
 // older makes what is on disk as a former version left it, which knew neither topics
-// nor push rules; keep says that it is in today's form nevertheless.
+// and pictures nor push rules; keep says that it is in today's form nevertheless.
 func (w *world) older(r id.RoomID, keep bool) {
 	w.t.Helper()
 	err := w.host.Update(func(tx im.Tx) error {
@@ -24,7 +24,7 @@ func (w *world) older(r id.RoomID, keep bool) {
 		if err := json.Unmarshal(tx.Get([]byte(key)), &rm); err != nil {
 			return err
 		}
-		rm.Topic = ""
+		rm.Topic, rm.Avatar = "", ""
 		return putJSON(tx, key, rm)
 	})
 	if err != nil {
@@ -38,6 +38,7 @@ func TestFormerVersion(t *testing.T) {
 	w := newWorld(t)
 	r, carol := w.party("Party")
 	w.setState(r, carol, "m.room.topic", map[string]string{"topic": "cake"})
+	w.setState(r, carol, "m.room.avatar", map[string]string{"url": "mxc://hs.test/cake"})
 	w.setAccount(id.UserID(w.alice), "m.push_rules", map[string]any{"global": map[string]any{"override": []any{map[string]any{
 		"rule_id": r, "enabled": true, "actions": []any{}, "conditions": []any{map[string]any{"kind": "event_match", "key": "room_id", "pattern": r}},
 	}}}})
@@ -56,6 +57,9 @@ func TestFormerVersion(t *testing.T) {
 	w.older(r, false)
 	l = w.restart(l)
 	w.host.crowd(r, cake)
+	await(w.host, "the room's picture", func(p im.PresenceChanged) bool {
+		return p.Who.ID == string(r) && p.Now.Avatar == "mxc://hs.test/cake"
+	})
 	hears("one", true)
 	l.Close()
 	w.older(r, true)

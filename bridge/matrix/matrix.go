@@ -27,7 +27,7 @@
 // # Rooms
 //
 // A room that is not a direct one is a contact, with its topic and the number of
-// its members as its note. Who is in a small one is known (crowd.go). A room keeps
+// its members as its note, and its picture. Who is in a small one is known (crowd.go). A room keeps
 // its address when it is upgraded (upgrade.go), and stays on the list when somebody
 // puts the account out of it (farewell.go). Spaces are groups (space.go), and push
 // rules about a room say whether it opens windows (hush.go).

@@ -30,7 +30,7 @@ const (
 
 // form is raised when /sync is asked for more than before: what is kept of rooms
 // lacks it, and /sync from a kept position will not tell it (catchForm). 1: topics,
-// spaces, upgrades and push rules.
+// pictures, spaces, upgrades and push rules.
 const form = 1
 
 // room is what the box knows of one room. /sync tells changes only, so it has
@@ -41,6 +41,7 @@ type room struct {
 	Alias      string           `json:"alias,omitempty"`
 	Space      bool             `json:"space,omitempty"`
 	Topic      string           `json:"topic,omitempty"`
+	Avatar     string           `json:"avatar,omitempty"`    // mxc URI
 	Encrypted  bool             `json:"encrypted,omitempty"` // never goes back to false
 	Successor  id.RoomID        `json:"successor,omitempty"` // a tombstone names it
 	Continues  id.RoomID        `json:"continues,omitempty"` // the room whose successor this one says to be

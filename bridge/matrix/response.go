@@ -117,9 +117,9 @@ type historyPage struct {
 // The event types that matter: what has text, and what changes a room.
 const timelineTypes = `"m.room.message","m.room.encrypted","m.sticker","m.reaction","m.room.redaction",` +
 	`"m.poll.start","org.matrix.msc3381.poll.start","m.call.invite",` +
-	`"m.room.member","m.room.name","m.room.topic","m.room.canonical_alias","m.room.encryption","m.room.history_visibility","m.room.tombstone","m.room.create","m.space.child"`
+	`"m.room.member","m.room.name","m.room.topic","m.room.avatar","m.room.canonical_alias","m.room.encryption","m.room.history_visibility","m.room.tombstone","m.room.create","m.space.child"`
 
-const stateTypes = `"m.room.create","m.room.name","m.room.topic","m.room.canonical_alias","m.room.encryption","m.room.history_visibility","m.room.tombstone","m.room.member","m.space.child"`
+const stateTypes = `"m.room.create","m.room.name","m.room.topic","m.room.avatar","m.room.canonical_alias","m.room.encryption","m.room.history_visibility","m.room.tombstone","m.room.member","m.space.child"`
 
 // Filters (client-server API, filtering), small for the sake of a Pi: members
 // only when they speak, and for the first sync of an account one event a room.
@@ -135,7 +135,7 @@ const (
 	filterForm = `{"account_data":{"types":["m.push_rules"]},"presence":{"types":["m.presence"]},` +
 		`"room":{"account_data":{"not_types":["*"]},"ephemeral":{"not_types":["*"]},` +
 		`"state":{"types":[` + formTypes + `]},"timeline":{"types":[` + formTypes + `],"limit":1}}}`
-	formTypes = `"m.room.create","m.room.topic","m.space.child"`
+	formTypes = `"m.room.create","m.room.topic","m.room.avatar","m.space.child"`
 	// filterPresence asks for nothing but who is online now.
 	filterPresence = `{"presence":{"types":["m.presence"]},` + filterNoRooms
 	// filterKeys lets through what is for the device only.

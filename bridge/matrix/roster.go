@@ -93,7 +93,7 @@ func (m *memory) list(now time.Time, window time.Duration) (map[string]im.Contac
 			c := m.contact(string(m.root(r)))
 			c.Follows, c.Followed = true, true
 			cs[c.ID] = c
-			presence[c.ID] = im.Presence{Status: im.Online, Note: m.note(r)}
+			presence[c.ID] = im.Presence{Status: im.Online, Note: m.note(r), Avatar: rm.Avatar}
 		}
 	}
 	for addr, e := range m.entries {

@@ -87,6 +87,14 @@ func (x *xmppPeer) wear(t *testing.T, picture []byte) {
 func (m *matrixPeer) wear(t *testing.T, picture []byte) {
 	t.Helper()
 	token := matrixLogin(t, m.me)
+	uri := m.upload(t, token, picture)
+	check(t, matrixCall(m.me.server, token, http.MethodPut, "profile/"+url.PathEscape(m.me.ID)+"/avatar_url", map[string]string{"avatar_url": uri}, nil))
+	check(t, matrixCall(m.me.server, token, http.MethodPost, "logout", struct{}{}, nil))
+}
+
+// upload puts a picture on the server.
+func (m *matrixPeer) upload(t *testing.T, token string, picture []byte) (uri string) {
+	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+m.me.server.Addr()+"/_matrix/media/v3/upload", bytes.NewReader(picture))
 	check(t, err)
 	req.Header.Set("Authorization", "Bearer "+token)
@@ -97,28 +105,33 @@ func (m *matrixPeer) wear(t *testing.T, picture []byte) {
 	text, err := io.ReadAll(resp.Body)
 	check(t, err)
 	_, rest, _ := strings.Cut(string(text), `"mxc://`)
-	uri, _, ok := strings.Cut(rest, `"`)
+	name, _, ok := strings.Cut(rest, `"`)
 	if !ok {
 		t.Fatalf("%s: %s", resp.Status, text)
 	}
-	check(t, matrixCall(m.me.server, token, http.MethodPut, "profile/"+url.PathEscape(m.me.ID)+"/avatar_url", map[string]string{"avatar_url": "mxc://" + uri}, nil))
-	check(t, matrixCall(m.me.server, token, http.MethodPost, "logout", struct{}{}, nil))
+	return "mxc://" + name
 }
 
 // seesPicture waits until bob's presence announces a picture of that colour: the
 // client gets it from him.
 func (sc *scene) seesPicture(t *testing.T, from int, want color.RGBA) {
 	t.Helper()
+	sc.seesPictureOf(t, from, sc.bob.Person(), want, func() *msnclient.Chat { return sc.chat(t) })
+}
+
+// seesPictureOf is seesPicture for anybody; window is where the client asks for it.
+func (sc *scene) seesPictureOf(t *testing.T, from int, p person, want color.RGBA, window func() *msnclient.Chat) {
+	t.Helper()
 	ctx := waiting(t, patience)
 	for {
 		e, err := sc.client.Log.Wait(ctx, from, func(e msnclient.Event) bool {
 			who, object := e.Object()
-			return is(who, sc.bob.Person()) && object != ""
+			return is(who, p) && object != ""
 		})
 		check(t, err)
 		from = e.N + 1
 		_, object := e.Object()
-		data, err := sc.chat(t).Picture(ctx, sc.bobHandle(), object)
+		data, err := window().Picture(ctx, sc.handle(p), object)
 		if errors.Is(err, msnclient.ErrDeclined) {
 			continue // he has another one by now, which is announced too
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"image/color"
 	"net/url"
 	"slices"
 	"strings"
@@ -25,6 +26,7 @@ func TestMatrixRooms(t *testing.T) {
 				{"everybody is there", (*matrixRooms).stepThere},
 				{"topic", (*matrixRooms).stepTopic},
 				{"chat", (*matrixRooms).stepChat},
+				{"picture", (*matrixRooms).stepPicture},
 				{"about words", (*matrixRooms).stepAbout},
 				{"come and go", (*matrixRooms).stepComeAndGo},
 				{"put out", (*matrixRooms).stepPutOut},
@@ -136,6 +138,16 @@ func (sc *matrixRooms) stepTopic(t *testing.T) {
 		return ok && is(who, sc.room) && note == "soup · 2 members"
 	})
 	check(t, err)
+}
+
+// stepPicture gives the room a picture.
+func (sc *matrixRooms) stepPicture(t *testing.T) {
+	if !sc.version.Picture() {
+		return
+	}
+	from, green := sc.client.Log.Len(), color.RGBA{0, 200, 0, 255}
+	sc.call(t, "PUT", "state/m.room.avatar/", map[string]string{"url": sc.bob.upload(t, sc.theirs, avatar(t, green))}, nil)
+	sc.seesPictureOf(t, from, sc.room, green, sc.window)
 }
 
 func (sc *matrixRooms) stepChat(t *testing.T) {
