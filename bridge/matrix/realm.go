@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/id"
 
 	"nudge/bridge/im"
@@ -91,20 +92,21 @@ const askBox = 2 * time.Second
 // findInBoxes asks the other boxes who has the address there: homeservers ask the
 // service for the users that they don't know. ErrNotFound when all know nobody; while
 // one can't be asked nobody knows.
-func (s *service) findInBoxes(ctx context.Context, user im.Addr, handle string) (im.Person, error) {
+func (s *service) findInBoxes(ctx context.Context, handle string) (im.Person, error) {
 	answer := im.ErrNotFound
 	if !strings.Contains(handle, "@") {
 		return im.Person{}, answer
 	}
 	for _, box := range s.neighbours() {
+		u := box.userOf(strings.ToLower(strings.TrimSpace(handle)))
 		ctx, cancel := context.WithTimeout(ctx, askBox)
-		p, err := s.bot.Find(ctx, user, string(box.userOf(strings.ToLower(strings.TrimSpace(handle)))))
+		p, err := s.bot.cli.GetProfile(ctx, u)
 		cancel()
 		switch {
 		case err == nil:
-			return p, nil
-		case !errors.Is(err, im.ErrNotFound):
-			answer = err
+			return im.Person{Addr: im.Addr{Net: Name, ID: string(u)}, Name: p.DisplayName}, nil
+		case !errors.Is(err, mautrix.MNotFound):
+			answer = err // that box can't be reached, for example, which Dendrite calls an error of its own
 		}
 	}
 	return im.Person{}, answer

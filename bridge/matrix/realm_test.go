@@ -25,6 +25,10 @@ func TestNeighbours(t *testing.T) {
 	if _, err := l.Find(t.Context(), im.Addr{ID: aliceHandle}, "dora@"+testDomain); !errors.Is(err, im.ErrNotFound) {
 		t.Errorf("who is nowhere: %v", err)
 	}
+	w.h.fail(fault{method: "GET", path: "profile/@msn2_", times: 1, status: 500, body: `{"errcode":"M_UNKNOWN"}`}) // Dendrite
+	if _, err := l.Find(t.Context(), im.Addr{ID: aliceHandle}, "carl@other.test"); err == nil || errors.Is(err, im.ErrNotFound) {
+		t.Errorf("while the other box can't be asked: %v", err)
+	}
 	add := im.ContactEdit{ID: "add", Op: im.Add, Who: im.Contact{Person: p, Follows: true}}
 	for range 2 {
 		w.handle(l, add)

@@ -240,7 +240,7 @@ func (s *service) Handle(ctx context.Context, user im.Addr, ev im.Event) error {
 // Find asks the other boxes who has the address there, and then the homeserver who is
 // meant (im.Link). Accounts of this box are found without.
 func (s *service) Find(ctx context.Context, user im.Addr, handle string) (im.Person, error) {
-	there, unsure := s.findInBoxes(ctx, user, handle)
+	there, unsure := s.findInBoxes(ctx, handle)
 	if unsure == nil {
 		return there, nil
 	}

@@ -59,13 +59,7 @@ func newServiceScene(t *testing.T, v msnclient.Version) *scene {
 	bob := joinMatrix(t, newPerson(t, s, "bob"))
 	bob.friend = sc.me
 	sc.bob = bob
-	check(t, eventually(2*patience, func() error {
-		out, err := sc.box.try("gateway", "list")
-		if err == nil && !strings.Contains(out, "up") {
-			err = fmt.Errorf("the gateway is not up:\n%s", out)
-		}
-		return err
-	}))
+	check(t, eventually(2*patience, sc.box.upAgain))
 	return sc
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -262,10 +263,13 @@ func stepBoxKilled(t *testing.T, x, y *side) {
 	stepBothTalk(t, x, y)
 }
 
+// isUp finds a gateway that is up in the list of them.
+var isUp = regexp.MustCompile(`(?m)^(xmpp|matrix)\s+\S+\s+up\b`)
+
 // upAgain is an error while the gateway of the box is not up.
 func (b *box) upAgain() error {
 	out, err := b.try("gateway", "list")
-	if err == nil && !strings.Contains(out, "up") {
+	if err == nil && !isUp.MatchString(out) {
 		err = fmt.Errorf("the gateway is not up:\n%s", out)
 	}
 	return err
