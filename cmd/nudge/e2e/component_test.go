@@ -28,6 +28,7 @@ func TestComponent(t *testing.T) {
 				{"about words", (*scene).stepAboutAtComponent},
 				{"status", (*scene).stepStatus},
 				{"picture", (*scene).stepPictureOut},
+				{"published nick", (*scene).stepNick},
 				{"called by a contact", (*scene).stepCalled},
 				{"offline message", (*scene).stepOfflineAtComponent},
 				{"nobody of that name", (*scene).stepNobody},

@@ -48,6 +48,7 @@ func TestPictures(t *testing.T) {
 					sc.signIn(sc.test, "NLN")
 					sc.seesPicture(t, 0, color.RGBA{200, 200, 0, 255})
 				}},
+				{"tune over", (*scene).stepTuneOver},
 			})
 		})
 	}
@@ -191,7 +192,7 @@ func (sc *scene) stepPictureOut(t *testing.T) {
 		})
 		check(t, err)
 		check(t, sc.client.Show(ctx, "NLN", 0x40000000, object))
-		if have := portrait(t, picture); have != green {
+		if have := portrait(t, picture); have != green || !bytes.Equal(bob.looks(t, sc.me), picture) {
 			t.Errorf("bob sees %v", have)
 		}
 	case *matrixPeer:
