@@ -39,6 +39,14 @@
 // component have a lobby each too, with what takes the place of bookmarks and archive
 // mark (residentrooms.go).
 //
+// # Personal eventing
+//
+// What contacts publish by their servers (XEP-0163; personal.go) is laid over their
+// presence: a picture, a tune, a nick. It comes with presence or before it, and is told
+// with it. What the account publishes (publish.go) is what its settings allow, where its
+// server has such nodes. A tune is taken back before the account is no longer seen; one
+// that a link left behind which broke, by the next.
+//
 // # Goroutines
 //
 // The stream's reader calls the link in order (message, presence, iq). The
