@@ -174,7 +174,10 @@ func (sc *scene) stepRestarts(t *testing.T) {
 		}
 		check(t, r.start())
 		mark = sc.bob.Mark()
-		sc.again(t, "NLN")
+		sc.again(t, "BSY") // as before would be no news where nobody said that the account was gone
+		check(t, sc.bob.Sees(ctx, mark, "dnd"))
+		mark = sc.bob.Mark()
+		check(t, sc.client.SetStatus(ctx, "NLN"))
 		check(t, sc.bob.Sees(ctx, mark, "online"))
 		if r.name != "server stopped" { // then the peer has signed in anew, online
 			check(t, sc.sees(ctx, 0, sc.bob.Person(), "AWY", "IDL"))
