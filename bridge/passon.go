@@ -28,7 +28,7 @@ func (a *account) passOn(c *contact, m im.Message) {
 		}
 		m = words
 	}
-	text := cmp.Or(m.Text, "(a file that only "+a.person().Name+" can be sent here)")
+	text := cmp.Or(m.Text, "(a file)")
 	switch {
 	case m.Kind == im.Nudge:
 		text = "(a nudge)"

@@ -92,7 +92,7 @@ func (p *process) tail(lines int) string {
 // listening waits until something accepts connections at every address.
 func (p *process) listening(addrs ...string) error {
 	for _, addr := range addrs {
-		err := eventually(patience, func() error {
+		err := eventually(2*patience, func() error { // ejabberd makes its tables first
 			if p.ended() {
 				return errEnded
 			}
