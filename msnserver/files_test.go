@@ -126,6 +126,8 @@ func TestFilesInTheOldWay(t *testing.T) {
 
 	accepted("1")
 	g.hears(accept("1", "0"), "the file a1. Reason: This PC can't be connected to.")
+	accepted("8")
+	g.hears(accept("8", "80"), "the file a8. Reason: This PC can't be connected to.")
 	accepted("2")
 	g.hears(say("Invitation-Command: CANCEL", "Invitation-Cookie: 2", "Cancel-Code: OUTBANDCANCEL"), "Invitation-Command: CANCEL\r\nInvitation-Cookie: 2\r\n")
 	accepted("3")

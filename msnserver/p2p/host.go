@@ -1,5 +1,6 @@
 // Package p2p is what MSN clients send one another beside words: frames, and in
-// them MSNSLP, with which one asks another for a picture (MSNP.md D.5 to D.8).
+// them MSNSLP, with which one asks another for a picture or offers a file (MSNP.md D.5
+// to D.10), and how files went before (ftp.go, D.4).
 //
 // A Host plays the contacts of a conversation that have no client of their own, who
 // give their pictures, ask for the client's and take its files: payloads of MSG go in,

@@ -17,6 +17,11 @@ import (
 // makes to the PC of who gives it (MSNP.md D.4). The box connects to the PC that the
 // client itself came from, whatever address an invitation names.
 
+// firstPort is the lowest that an invitation may name.
+const firstPort = 1024
+
+var errPort = errors.New("no port of a program")
+
 // maxFetches is how many files a client may be giving away at once.
 const maxFetches = 4
 
@@ -108,13 +113,8 @@ func (s *Seat) offered(i p2p.Invitation) bool {
 // get fetches the file from the client's PC, and says what became of it there.
 func (s *Seat) get(x *fetch, port uint16, auth string) {
 	defer x.stop()
-	peer, err := netip.ParseAddrPort(s.Net.RemoteAddr().String())
-	d := net.Dialer{Timeout: connectTime}
-	line, err2 := d.DialContext(x.ctx, "tcp", netip.AddrPortFrom(peer.Addr(), port).String())
-	if err != nil || err2 != nil || port == 0 {
-		if err2 == nil {
-			line.Close()
-		}
+	line, err := s.connect(x.ctx, port)
+	if err != nil {
 		x.file.Fail(textNoConnection)
 		return
 	}
@@ -137,4 +137,14 @@ func (s *Seat) get(x *fetch, port uint16, auth string) {
 		c.CloseWrite()
 		io.CopyN(io.Discard, c, unread)
 	}
+}
+
+// connect makes a connection to the client's PC, where only ports of programs are tried.
+func (s *Seat) connect(ctx context.Context, port uint16) (net.Conn, error) {
+	peer, err := netip.ParseAddrPort(s.Net.RemoteAddr().String())
+	if err != nil || port < firstPort {
+		return nil, errPort
+	}
+	d := net.Dialer{Timeout: connectTime}
+	return d.DialContext(ctx, "tcp", netip.AddrPortFrom(peer.Addr(), port).String())
 }
