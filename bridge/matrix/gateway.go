@@ -60,7 +60,7 @@ func (g *Gateway) Settings() []im.Field {
 			Default: fromHomeserver, Choices: []string{fromContacts, fromHomeserver, fromList, fromAnyone}},
 		{Key: "accept_list", Label: "Accepted people and servers", Help: "addresses and servers, with blanks or commas between them, for accept_from list"},
 		{Key: im.Boxes, Label: "Other boxes", Help: "What the user names on other boxes begin with, and their homeserver, such as msn2_:example.org, with blanks or commas between them. Their people are found by the address that they have there, and may write and ask."},
-	}, slices.DeleteFunc(g.net.Settings(), func(f im.Field) bool { return f.Key == im.Absence })...)
+	}, slices.DeleteFunc(g.net.Settings(), func(f im.Field) bool { return f.Key == im.Absence || f.Key == im.OwnPicture })...)
 }
 
 // welcome tells whether somebody who is no contact may invite accounts. domain is

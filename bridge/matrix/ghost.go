@@ -250,11 +250,7 @@ func (g *ghost) wear(p *im.Picture) {
 			if !g.enrolled || sum != p.SHA1 || bytes.Equal(g.known.Picture, sum[:]) {
 				return nil
 			}
-			uri, err := g.upload(ctx, im.File{Name: "picture.png", Type: "image/png", Size: int64(len(png))}, bytes.NewReader(png))
-			if err != nil {
-				return err
-			}
-			if err := g.cli.SetAvatarURL(ctx, uri); err != nil {
+			if err := g.portray(ctx, png); err != nil {
 				return err
 			}
 			g.known.Picture = sum[:]

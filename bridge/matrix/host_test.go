@@ -30,6 +30,7 @@ type testHost struct {
 	sends    []im.Unsettled
 	answer   func(im.Prompt) string // "" nobody
 	asked    func(context.Context, im.Prompt) (string, error)
+	picture  []byte
 }
 
 func newTestHost(t testing.TB) *testHost {
@@ -68,7 +69,6 @@ func (h *testHost) Mark(im.Addr) ([]byte, error) {
 
 func (h *testHost) Account(string) (im.Account, bool)  { return im.Account{}, false }
 func (h *testHost) Accounts() iter.Seq[im.Account]     { return func(func(im.Account) bool) {} }
-func (h *testHost) Picture(im.Addr) []byte             { return nil }
 func (h *testHost) Unsettled(im.Addr) []im.Unsettled   { return h.sends }
 func (h *testHost) KV(im.Addr) im.KV                   { return h }
 func (h *testHost) Setting(_ im.Addr, k string) string { return h.settings[k] }
@@ -82,6 +82,12 @@ func (h *testHost) Unseal(_ im.Addr, sealed []byte) ([]byte, error) {
 		return nil, errors.New("not sealed")
 	}
 	return plain, nil
+}
+
+func (h *testHost) Picture(im.Addr) []byte {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.picture
 }
 
 // flip makes what it is given unreadable, and readable again.

@@ -188,6 +188,7 @@ func (l *link) Handle(ctx context.Context, _ im.Addr, ev im.Event) error {
 		return l.edit(ctx, ev)
 	case im.PresenceChanged:
 		l.show(ev.Now)
+		l.wear(ev.Now.Picture)
 	case im.Typing:
 		l.typing(ev)
 	case im.Receipt:

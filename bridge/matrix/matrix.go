@@ -139,7 +139,7 @@ func (n *Network) Settings() []im.Field {
 		{Key: "presence-window", Label: "Presence window", Help: "minutes somebody counts as online after he wrote, where the server tells no presence", Default: "5"},
 		{Key: im.History, Label: "Messages from before", Help: "how many messages of a conversation are fetched at most after a long absence", Default: "500",
 			Choices: []string{"10", "50", "100", "200", "500", "1000", "5000"}},
-		im.ShowReactions(), im.ShowJoins(), im.WaitDays(), im.WhenAway(),
+		im.ShowReactions(), im.ShowJoins(), im.WaitDays(), im.WhenAway(), im.ShowPicture(),
 	}
 }
 

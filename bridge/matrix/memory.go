@@ -26,6 +26,7 @@ const (
 	ignoredKey = "ignored"  // the account's m.ignored_user_list
 	hushKey    = "hush"     // of its m.push_rules
 	formKey    = "form"     // which form of all this was asked for
+	wornKey    = "worn"     // check sum of the picture that the profile was given
 )
 
 // form is raised when /sync is asked for more than before: what is kept of rooms
@@ -100,6 +101,7 @@ type memory struct {
 	unheard map[id.UserID]bool // ignored here, and /sync did not say so yet
 	hush    hush
 	form    int
+	worn    string
 	stirred map[id.RoomID]bool // rooms that the hub is to hear of
 	dirty   map[string]bool    // keys to write; false: it can wait
 	saving  chan struct{}      // the turn to write: an older value must not come last
@@ -128,7 +130,7 @@ func loadMemory(kv im.KV, me id.UserID) (*memory, error) {
 				return err
 			}
 		}
-		for key, at := range map[string]any{hushKey: &m.hush, formKey: &m.form, ignoredKey: &m.ignored} {
+		for key, at := range map[string]any{hushKey: &m.hush, formKey: &m.form, wornKey: &m.worn, ignoredKey: &m.ignored} {
 			if b := tx.Get([]byte(key)); b != nil {
 				if err := json.Unmarshal(b, at); err != nil {
 					return err
@@ -234,6 +236,8 @@ func (m *memory) value(key string) any {
 		return m.hush
 	case formKey:
 		return m.form
+	case wornKey:
+		return m.worn
 	}
 	return m.ignored
 }

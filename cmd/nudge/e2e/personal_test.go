@@ -126,10 +126,12 @@ func (sc *scene) stepPublishedPicture(t *testing.T) {
 }
 
 // stepOwnPicture makes the picture of the client that of the user's own account: bob finds
-// it in the vCard, and is told of it and finds it where it is published.
+// it in the profile or vCard, and on XMPP is told of it and finds it where it is published.
 func (sc *scene) stepOwnPicture(t *testing.T) {
 	bob, is := sc.bob.(*xmppPeer)
 	if !is {
+		sc.set(t, "matrix", "picture", "yes")
+		sc.stepPictureOut(t)
 		return
 	}
 	bob.Show(t, "online") // what was raw did not say what he wants to be told of
