@@ -487,7 +487,7 @@ func (c *chaos) judge() {
 	if eventually(patience, c.complete) != nil {
 		c.forgive()
 	}
-	in := count(c.sent(), c.hearing(), func(first, _ heard) bool { return first.end.Sub(first.at) < unproved })
+	in := count(c.brought(), c.hearing(), func(first, _ heard) bool { return first.end.Sub(first.at) < unproved })
 
 	var acked []int
 	for n := range c.acked {

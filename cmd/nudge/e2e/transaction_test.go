@@ -3,12 +3,14 @@ package e2e
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -56,4 +58,34 @@ func BenchmarkTransaction(b *testing.B) {
 	}
 	slices.Sort(took)
 	b.ReportMetric(float64(took[(len(took)-1)*99/100].Microseconds())/1000, "p99-ms")
+}
+
+// brought is what was sent, in the order in which it was brought to the box: to a service
+// by transactions. A homeserver that is restarted brings what it had begun with only
+// after what came later (Dendrite), which is none of the box's doing and is logged.
+func (c *chaos) brought() []int {
+	sent := c.sent()
+	if c.door == nil {
+		return sent
+	}
+	place := map[int]int{}
+	for _, stream := range c.door.Sent() {
+		for _, body := range requests(stream) {
+			for _, m := range numbered.FindAllSubmatch(body, -1) {
+				n, _ := strconv.Atoi(string(m[2]))
+				if _, again := place[n]; !again && string(m[1]) == "in" {
+					place[n] = len(place)
+				}
+			}
+		}
+	}
+	var first []heard
+	for _, n := range slices.SortedFunc(maps.Keys(place), func(a, b int) int { return place[a] - place[b] }) {
+		first = append(first, heard{n: n})
+	}
+	if own := count(sent, first, nil); len(own.swapped)+len(own.lost) > 0 {
+		c.t.Logf("by the homeserver: %v", own)
+	}
+	slices.SortStableFunc(sent, func(a, b int) int { return place[a] - place[b] })
+	return sent
 }
