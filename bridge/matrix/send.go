@@ -108,6 +108,8 @@ func (l *link) notSent(ctx context.Context, msg string, r id.RoomID, err error) 
 		return err
 	case status(err) == http.StatusInternalServerError && !l.net.stumbles.again(msg):
 		return err
+	case l.ghost && errors.Is(err, mautrix.MForbidden) && l.stranger(ctx) && !l.net.stumbles.again(msg):
+		return err
 	}
 	l.settle(msg)
 	switch {
@@ -122,6 +124,13 @@ func (l *link) notSent(ctx context.Context, msg string, r id.RoomID, err error) 
 	}
 	l.log.Warn("message refused", "room", r, "err", words(err))
 	return &im.Refused{Text: fmt.Sprintf("The Matrix server refused the message (%s).", words(err))}
+}
+
+// stranger tells whether the homeserver does not know a ghost at this moment: while it is
+// shut down it says so of everybody (Dendrite), and refuses what he writes.
+func (l *link) stranger(ctx context.Context) bool {
+	_, err := l.cli.Whoami(ctx)
+	return err != nil
 }
 
 // settle takes a message off the books. Only the caller who gets ok hands in

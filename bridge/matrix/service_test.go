@@ -3,12 +3,14 @@ package matrix
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"maunium.net/go/mautrix/id"
 
@@ -496,5 +498,26 @@ func BenchmarkTransaction(b *testing.B) {
 		if got := w.put(fmt.Sprint("b", i), testHSToken, `{"events":[`+said(r, w.bob, fmt.Sprint("$b", i), "hello")+`]}`); got != 200 {
 			b.Fatal(got)
 		}
+	}
+}
+
+// TestStrangerForAMoment: a homeserver that is shut down says that it does not know a
+// ghost; what it wrote is tried again. What is forbidden to one that it knows is not.
+func TestStrangerForAMoment(t *testing.T) {
+	w := newHall(t)
+	l := w.connect()
+	w.friends(l)
+	says := func(msg string) error {
+		return l.Handle(t.Context(), im.Addr{ID: aliceHandle}, im.Message{ID: msg, Conv: string(w.bob), Text: msg, At: time.Now()})
+	}
+	forbidden := `{"errcode":"M_FORBIDDEN","error":"appservice has not registered this user"}`
+	w.h.fail(fault{method: "PUT", path: "/send/m.room.message/", times: 2, status: 403, body: forbidden})
+	w.h.fail(fault{method: "GET", path: "/whoami", times: 1, status: 403, body: forbidden})
+	var no *im.Refused
+	if err := says("m1"); err == nil || errors.As(err, &no) {
+		t.Errorf("Handle says %v, want to be tried again", err)
+	}
+	if err := says("m2"); !errors.As(err, &no) {
+		t.Errorf("Handle says %v, want a refusal", err)
 	}
 }
