@@ -17,6 +17,9 @@ const maxUnsettled = 256
 // at once and into the journal in the transaction that also moves the mark and
 // remembers their ids.
 func (p *port) Accept(ctx context.Context, b im.Batch, settled func(error)) error {
+	if ctx.Err() != nil { // before it asks for room: what follows a message that is refused is refused too
+		return ctx.Err()
+	}
 	select {
 	case p.unsettled <- struct{}{}:
 	case <-ctx.Done():

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -129,6 +130,28 @@ func TestSessionsOfAnAccountAreLimited(t *testing.T) {
 		}
 		if off := of[im.SignedOff](two.take()); len(off) != 0 {
 			t.Errorf("the newer one is told %v", off)
+		}
+	})
+}
+
+// TestNothingPassesARefusedMessage: of what a link reports when it has ended nothing is
+// taken, or what comes after the first that is not would overtake it.
+func TestNothingPassesARefusedMessage(t *testing.T) {
+	on(t, func(t *testing.T, b *box) {
+		b.user("alice@example.com")
+		b.linked("alice@example.com")
+		_, k := b.signOn("alice@example.com")
+		k.take()
+		ctx, end := context.WithCancel(t.Context())
+		end()
+		for i := range 64 {
+			if err := b.wire.link().in(ctx, says(fmt.Sprint("m", i), "bob@wire.test", "late")); err == nil {
+				t.Errorf("message %d is taken", i)
+			}
+		}
+		rest()
+		if got := k.take(); len(got) > 0 {
+			t.Errorf("the client is told %+v", got)
 		}
 	})
 }
