@@ -132,8 +132,8 @@ type Style struct {
 }
 
 // File refers to a file kept by a network; the bytes go through Link.Open, and, out,
-// through Link.Upload before. All but Ref is what the sender says of it. Type is a MIME type, "image/*" and the like when
-// only the kind is known.
+// through Link.Upload before. All but Ref is what the sender says of it. Type is a MIME
+// type, "image/*" and the like when only the kind is known.
 type File struct {
 	Ref, Name, Type string
 	Size            int64 // bytes, 0 unknown

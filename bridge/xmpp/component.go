@@ -225,7 +225,7 @@ func (k *component) Open(ctx context.Context, user im.Addr, ref string) (io.Read
 	return fetchPicture(ctx, k.s, address(user.ID, k.domain).String(), ref, published)
 }
 
-// Upload is not offered: files go as links of the box.
+// Upload is not offered: who gives a file is told that it can't go there.
 func (k *component) Upload(context.Context, im.Addr, string, im.File, io.Reader) (string, error) {
 	return "", im.ErrUnsupported
 }

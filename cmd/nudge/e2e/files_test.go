@@ -44,16 +44,7 @@ func (sc *scene) give(t *testing.T, to person, name string, data []byte, old boo
 
 func matrixFilesOut(t *testing.T) {
 	end2end(t)
-	s := sharedServer(t, "dendrite")
-	me := newPerson(t, s, "alice")
-	bob := joinMatrix(t, newPerson(t, s, "bob"))
-	bob.meet(t, me, true)
-	dave := joinMatrix(t, newPerson(t, s, "dave"))
-	dave.meet(t, me, false)
-	sc := &scene{test: t, version: msnclient.MSNP11, server: s, me: me, bob: bob}
-	sc.house(t, "")
-	sc.box.Knows(t, aliceHandle, dave.me.Handle)
-	sc.signIn(t, "NLN")
+	sc, bob, dave := secretAndOpen(t, msnclient.MSNP11)
 	for _, c := range []struct {
 		step string
 		to   *matrixPeer

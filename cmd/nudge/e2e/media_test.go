@@ -49,18 +49,26 @@ func photo(t testing.TB) []byte {
 	return b.Bytes()
 }
 
-func matrixMedia(t *testing.T) {
-	end2end(t)
+// secretAndOpen is a box with two contacts on Matrix: bob in an encrypted conversation,
+// dave in one that is not.
+func secretAndOpen(t *testing.T, v msnclient.Version) (sc *scene, bob, dave *matrixPeer) {
+	t.Helper()
 	s := sharedServer(t, "dendrite")
 	me := newPerson(t, s, "alice")
-	bob := joinMatrix(t, newPerson(t, s, "bob"))
+	bob = joinMatrix(t, newPerson(t, s, "bob"))
 	bob.meet(t, me, true)
-	dave := joinMatrix(t, newPerson(t, s, "dave"))
+	dave = joinMatrix(t, newPerson(t, s, "dave"))
 	dave.meet(t, me, false)
-	sc := &scene{test: t, version: msnclient.MSNP8, server: s, me: me, bob: bob}
+	sc = &scene{test: t, version: v, server: s, me: me, bob: bob}
 	sc.house(t, "")
 	sc.box.Knows(t, aliceHandle, dave.me.Handle)
 	sc.signIn(t, "NLN")
+	return sc, bob, dave
+}
+
+func matrixMedia(t *testing.T) {
+	end2end(t)
+	sc, bob, dave := secretAndOpen(t, msnclient.MSNP8)
 
 	send := func(t *testing.T, p *matrixPeer, name string, data []byte, altered bool) string {
 		t.Helper()
